@@ -1,0 +1,97 @@
+import type { ModelConfig } from "../config.ts";
+
+/**
+ * How the elements of a weight are stored once a reader has undone what is peculiar to its file format:
+ * every format yields the same bytes here for the same checkpoint.
+ *
+ * - `f32`, `f16`, `bf16`: row-major, little endian
+ * - `mxfp4`: per row, `cols / 32` blocks of 16 bytes (element 2j in the low nibble of byte j, element 2j+1 in
+ *   the high one, as in OpenAI's files), and one E8M0 scale byte a block, apart
+ * - `q8_0`: per row, `cols / 32` blocks of 34 bytes: a float16 scale, then 32 int8 (ggml's layout)
+ */
+export type Encoding = "f32" | "f16" | "bf16" | "q8_0" | "mxfp4";
+
+/** Rows of one matrix, as stored; `data` may be a view of a larger buffer, at any alignment. */
+export interface EncodedRows {
+  readonly encoding: Encoding;
+  readonly rows: number;
+  readonly cols: number;
+  readonly data: Uint8Array;
+  /** MXFP4 only: [rows, cols / 32] E8M0 exponents. */
+  readonly scales?: Uint8Array;
+}
+
+/**
+ * A weight of the model, wherever its bytes lie: a stack of matrices [matrices, rows, cols], read by file range.
+ * A vector is one matrix of one row; dense weights are one matrix; expert weights are a stack, one matrix an expert.
+ */
+export interface WeightSource {
+  /** Name of the tensor in the file (the first one, if several make up the weight), for error messages. */
+  readonly name: string;
+  readonly encoding: Encoding;
+  readonly matrices: number;
+  readonly rows: number;
+  readonly cols: number;
+  /** Reads rows [first, first + count) of one matrix. */
+  readRows(matrix: number, first: number, count: number): Promise<EncodedRows>;
+}
+
+/** Every weight of a model, in forward order; matrices are [out, in]. `W` is a source on file or an engine's own form. */
+export interface ModelWeights<W> {
+  /** [vocab, hidden] */
+  readonly embedding: W;
+  readonly layers: readonly LayerWeights<W>[];
+  /** [hidden] */
+  readonly norm: W;
+  /** [vocab, hidden] */
+  readonly unembedding: W;
+}
+
+export interface LayerWeights<W> {
+  readonly attn: AttentionWeights<W>;
+  readonly moe: MoeWeights<W>;
+}
+
+export interface AttentionWeights<W> {
+  /** [hidden] */
+  readonly norm: W;
+  /** [heads · headDim, hidden] and [heads · headDim] */
+  readonly q: LinearWeights<W>;
+  /** [kvHeads · headDim, hidden] and [kvHeads · headDim] */
+  readonly k: LinearWeights<W>;
+  readonly v: LinearWeights<W>;
+  /** [heads] */
+  readonly sinks: W;
+  /** [hidden, heads · headDim] and [hidden] */
+  readonly out: LinearWeights<W>;
+}
+
+export interface MoeWeights<W> {
+  /** [hidden] */
+  readonly norm: W;
+  /** [experts, hidden] and [experts] */
+  readonly router: LinearWeights<W>;
+  /** [experts, 2 · ffn, hidden], row 2i gate i and row 2i+1 up i; the bias is one matrix [experts, 2 · ffn] */
+  readonly gateUp: LinearWeights<W>;
+  /** [experts, hidden, ffn]; the bias is one matrix [experts, hidden] */
+  readonly down: LinearWeights<W>;
+}
+
+export interface LinearWeights<W> {
+  readonly weight: W;
+  readonly bias: W;
+}
+
+export type WeightSources = ModelWeights<WeightSource>;
+export type LayerSources = LayerWeights<WeightSource>;
+export type LinearSource = LinearWeights<WeightSource>;
+
+/** An open checkpoint: its configuration, and its weights by file range. */
+export interface Checkpoint {
+  readonly format: "hf" | "original" | "gguf";
+  /** Folder or file it was opened from, for messages. */
+  readonly location: string;
+  readonly config: ModelConfig;
+  readonly weights: WeightSources;
+  close(): Promise<void>;
+}

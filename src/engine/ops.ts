@@ -1,0 +1,124 @@
+import type { ModelWeights, WeightSource } from "../checkpoint/weights.ts";
+import type { Dialect } from "../numerics/dialects.ts";
+
+/**
+ * The operations that `model/` needs. An engine implements them; the model knows nothing else of it.
+ *
+ * T is the number of tokens in the current chunk. Shapes are row-major; the einsum in each comment says which
+ * index meets which. An engine may defer work: `attentionScores` and `sinkSoftmax` need not produce their matrices
+ * unless somebody reads them.
+ *
+ * Whatever the chunk, the cache or the number of threads, an engine gives the same bits for the same tokens:
+ * the order of each sum depends on nothing but the indices in it.
+ */
+export interface Ops {
+  /** The rounding points that this engine follows, and the arithmetic of RoPE's tables. */
+  readonly dialect: Dialect;
+
+  /** Takes hold of a checkpoint's weights in the form that the other operations want. */
+  loadWeights(sources: ModelWeights<WeightSource>): Promise<ModelWeights<Weight>>;
+
+  /** Rows of the embedding, one a token: [T, hidden]. */
+  embed(table: Weight, ids: readonly number[]): Awaitable<Tensor>;
+
+  /** x / sqrt(mean(x²) + eps) · scale, over the last dimension. */
+  rmsNorm(x: Tensor, scale: Weight, eps: number): Awaitable<Tensor>;
+
+  /** "ti,oi->to", plus bias. */
+  linear(x: Tensor, weight: Weight, bias?: Weight): Awaitable<Tensor>;
+
+  /** The same numbers under another shape. */
+  reshape(x: Tensor, shape: readonly number[]): Tensor;
+
+  /** Rotates [T, heads, headDim] by a table [T, headDim / 2]: dimension i pairs with i + headDim / 2. */
+  rotate(x: Tensor, table: RopeTable): Awaitable<Tensor>;
+
+  /** An empty ring of `capacity` rows of `width` values, for keys or values. */
+  createRing(capacity: number, width: number): Ring;
+
+  /** Puts rows of x [T, heads, headDim] into the ring, from absolute position `position` on. */
+  store(x: Tensor, ring: Ring, position: number): Awaitable<void>;
+
+  /**
+   * "qhd,khd->hqk" · scale, for keys at positions [first, position + T): [heads, T, keys].
+   * −∞ where a key is later than its query, or `window` or more positions earlier. Query head h reads key head
+   * h / (heads / kvHeads), rounded down (GQA).
+   */
+  attentionScores(q: Tensor, keys: Ring, span: AttentionSpan, scale: number): Awaitable<Tensor>;
+
+  /**
+   * Softmax of each row joined by its head's sink logit, which takes its share and then is dropped:
+   * rows of `weights` [heads, T, keys] and `sink` [heads, T] sum to 1 together.
+   */
+  sinkSoftmax(scores: Tensor, sinks: Weight): Awaitable<{ weights: Tensor; sink: Tensor }>;
+
+  /** "hqk,khd->qhd": [T, heads · headDim]. */
+  attentionContext(weights: Tensor, values: Ring, span: AttentionSpan): Awaitable<Tensor>;
+
+  /** x + y */
+  add(x: Tensor, y: Tensor): Awaitable<Tensor>;
+
+  /** The k largest of each row, in descending order, ties by lower index: indices [T, k] (int32) and values [T, k]. */
+  topK(logits: Tensor, k: number): Awaitable<{ ids: Tensor; values: Tensor }>;
+
+  /** Softmax over the last dimension. */
+  softmax(x: Tensor): Awaitable<Tensor>;
+
+  /** Row ids[t, j]'s expert applied to x [T, in] or x [T, k, in]: "tki,eoi->tko" with e = ids[t, k], plus bias[e]. */
+  expertLinear(x: Tensor, ids: Tensor, weight: Weight, bias: Weight): Awaitable<Tensor>;
+
+  /** Clamped SwiGLU of interleaved pairs, [T, k, 2 · ffn] to [T, k, ffn]. */
+  swiglu(gateUp: Tensor, alpha: number, limit: number): Awaitable<Tensor>;
+
+  /** "tkc,tk->tc" */
+  weightedSum(x: Tensor, weights: Tensor, ids: Tensor): Awaitable<Tensor>;
+
+  /** Rows [first, T) of x [T, …]. */
+  lastRows(x: Tensor, first: number): Tensor;
+
+  /** The values of a tensor, copied out, for hooks and samplers. */
+  read(x: Tensor): HostTensor;
+
+  /** A tensor from values, rounded as the dialect rounds activations. */
+  write(x: HostTensor): Tensor;
+}
+
+export type Awaitable<T> = T | Promise<T>;
+
+/** An activation, held by the engine. */
+export interface Tensor {
+  readonly shape: readonly number[];
+}
+
+/** A weight in the engine's own form. */
+export interface Weight {
+  readonly rows: number;
+  readonly cols: number;
+}
+
+/** Rows of a KV cache: absolute position p lies in row p mod capacity. */
+export interface Ring {
+  readonly capacity: number;
+}
+
+/** Which positions an attention step covers. */
+export interface AttentionSpan {
+  /** Position of the first query. */
+  readonly position: number;
+  /** Position of the first key. */
+  readonly first: number;
+  /** Keys that a query sees, itself included; Infinity on full layers. */
+  readonly window: number;
+}
+
+/** cos and sin of each token's angles, [T, headDim / 2], the concentration factor included. */
+export interface RopeTable {
+  readonly cos: Float64Array;
+  readonly sin: Float64Array;
+}
+
+/** A tensor as plain numbers: Float64Array in the f64 dialect, Int32Array for ids, Float32Array otherwise. */
+export interface HostTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array | Float64Array | Int32Array;
+}

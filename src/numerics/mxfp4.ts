@@ -1,0 +1,40 @@
+/**
+ * MXFP4, the format of gpt-oss's expert weights (OCP Microscaling Formats 1.0, §5.3): blocks of 32 values along
+ * the input dimension, each a 4-bit float E2M1, times one power of two, the E8M0 scale 2^(byte − 127).
+ * As in OpenAI's `gpt_oss/torch/weights.py`; 4.25 bits a weight.
+ */
+
+export const BLOCK_SIZE = 32;
+export const BYTES_PER_BLOCK = 16;
+
+/** E2M1: sign, 2 exponent bits, 1 of mantissa. */
+export const FP4_VALUES: Float32Array = Float32Array.of(
+  ...[0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0],
+  ...[-0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0],
+);
+
+const scaleBits = new Uint32Array(1);
+const scaleValue = new Float32Array(scaleBits.buffer);
+
+/** 2^(byte − 127). Byte 0 is a subnormal of float32; byte 255 gives +∞ as in the reference (OCP calls it NaN). */
+export function decodeE8M0(byte: number): number {
+  scaleBits[0] = byte === 0 ? 0x00400000 : byte << 23;
+  return scaleValue[0]!;
+}
+
+/**
+ * Dequantises `out.length / 32` blocks. Every value is exact in float32 (and in bfloat16).
+ *
+ * @param blocks 16 bytes a block: element 2j in the low nibble of byte j, element 2j+1 in the high one
+ * @param scales one byte a block
+ */
+export function dequantizeMxfp4(blocks: Uint8Array, scales: Uint8Array, out: Float32Array): void {
+  for (let block = 0, o = 0, i = 0; o < out.length; block++) {
+    const scale = decodeE8M0(scales[block]!);
+    for (const end = i + BYTES_PER_BLOCK; i < end; i++, o += 2) {
+      const byte = blocks[i]!;
+      out[o] = FP4_VALUES[byte & 15]! * scale;
+      out[o + 1] = FP4_VALUES[byte >> 4]! * scale;
+    }
+  }
+}

@@ -82,6 +82,38 @@ export interface LinearWeights<W> {
   readonly bias: W;
 }
 
+/** The same tree with each weight replaced, one after the other, as an engine does to take hold of them. */
+export async function mapWeights<A, B>(
+  weights: ModelWeights<A>,
+  map: (weight: A) => B | Promise<B>,
+): Promise<ModelWeights<B>> {
+  const linear = async (w: LinearWeights<A>): Promise<LinearWeights<B>> => ({
+    weight: await map(w.weight),
+    bias: await map(w.bias),
+  });
+  const embedding = await map(weights.embedding);
+  const layers: LayerWeights<B>[] = [];
+  for (const { attn, moe } of weights.layers) {
+    layers.push({
+      attn: {
+        norm: await map(attn.norm),
+        q: await linear(attn.q),
+        k: await linear(attn.k),
+        v: await linear(attn.v),
+        sinks: await map(attn.sinks),
+        out: await linear(attn.out),
+      },
+      moe: {
+        norm: await map(moe.norm),
+        router: await linear(moe.router),
+        gateUp: await linear(moe.gateUp),
+        down: await linear(moe.down),
+      },
+    });
+  }
+  return { embedding, layers, norm: await map(weights.norm), unembedding: await map(weights.unembedding) };
+}
+
 export type WeightSources = ModelWeights<WeightSource>;
 export type LayerSources = LayerWeights<WeightSource>;
 export type LinearSource = LinearWeights<WeightSource>;

@@ -1,4 +1,4 @@
-import type { ModelWeights, WeightSource } from "../checkpoint/weights.ts";
+import type { WeightSource } from "../checkpoint/weights.ts";
 import type { Dialect } from "../numerics/dialects.ts";
 
 /**
@@ -15,8 +15,8 @@ export interface Ops {
   /** The rounding points that this engine follows, and the arithmetic of RoPE's tables. */
   readonly dialect: Dialect;
 
-  /** Takes hold of a checkpoint's weights in the form that the other operations want. */
-  loadWeights(sources: ModelWeights<WeightSource>): Promise<ModelWeights<Weight>>;
+  /** Takes hold of a weight in the form that the other operations want. */
+  loadWeight(source: WeightSource): Promise<Weight>;
 
   /** Rows of the embedding, one a token: [T, hidden]. */
   embed(table: Weight, ids: readonly number[]): Awaitable<Tensor>;
@@ -36,6 +36,9 @@ export interface Ops {
   /** An empty ring of `capacity` rows of `width` values, for keys or values. */
   createRing(capacity: number, width: number): Ring;
 
+  /** The ring with another capacity, still holding positions [first, end). */
+  resizeRing(ring: Ring, capacity: number, first: number, end: number): Awaitable<Ring>;
+
   /** Puts rows of x [T, heads, headDim] into the ring, from absolute position `position` on. */
   store(x: Tensor, ring: Ring, position: number): Awaitable<void>;
 
@@ -53,18 +56,21 @@ export interface Ops {
   sinkSoftmax(scores: Tensor, sinks: Weight): Awaitable<{ weights: Tensor; sink: Tensor }>;
 
   /** "hqk,khd->qhd": [T, heads · headDim]. */
-  attentionContext(weights: Tensor, values: Ring, span: AttentionSpan): Awaitable<Tensor>;
+  attentionContext(weights: Tensor, values: Ring, span: AttentionSpan, headDim: number): Awaitable<Tensor>;
 
   /** x + y */
   add(x: Tensor, y: Tensor): Awaitable<Tensor>;
 
-  /** The k largest of each row, in descending order, ties by lower index: indices [T, k] (int32) and values [T, k]. */
-  topK(logits: Tensor, k: number): Awaitable<{ ids: Tensor; values: Tensor }>;
+  /** Indices of the k largest of each row, [T, k] as int32, in descending order, ties by lower index. */
+  topK(x: Tensor, k: number): Awaitable<Tensor>;
+
+  /** x[t, ids[t, j]]: [T, k] */
+  gather(x: Tensor, ids: Tensor): Awaitable<Tensor>;
 
   /** Softmax over the last dimension. */
   softmax(x: Tensor): Awaitable<Tensor>;
 
-  /** Row ids[t, j]'s expert applied to x [T, in] or x [T, k, in]: "tki,eoi->tko" with e = ids[t, k], plus bias[e]. */
+  /** Each token's chosen experts applied to x [T, in] or [T, k, in]: "tki,eoi->tko" with e = ids[t, k], plus bias[e]. */
   expertLinear(x: Tensor, ids: Tensor, weight: Weight, bias: Weight): Awaitable<Tensor>;
 
   /** Clamped SwiGLU of interleaved pairs, [T, k, 2 · ffn] to [T, k, ffn]. */
@@ -79,7 +85,7 @@ export interface Ops {
   /** The values of a tensor, copied out, for hooks and samplers. */
   read(x: Tensor): HostTensor;
 
-  /** A tensor from values, rounded as the dialect rounds activations. */
+  /** A tensor from plain numbers, rounded as activations are (int32 ones are ids). */
   write(x: HostTensor): Tensor;
 }
 

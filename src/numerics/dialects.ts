@@ -28,6 +28,8 @@ export interface Dialect {
   readonly round: (x: number) => number;
   /** Rounds an intermediate value where the bf16 references compute in float32. */
   readonly wide: (x: number) => number;
+  /** Rounds weights, where the references hold them in less than the file does. */
+  readonly roundWeight?: (x: number) => number;
   /** transformers subtracts each row's maximum from the scores ahead of the softmax, and rounds the difference. */
   readonly subtractsRowMaximum: boolean;
   /** transformers adds up the experts one by one by ascending id, and rounds after each. */
@@ -50,6 +52,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
   "bf16-openai": {
     name: "bf16-openai",
     round: roundToBfloat16,
+    roundWeight: roundToBfloat16,
     wide: Math.fround,
     subtractsRowMaximum: false,
     sumsExpertsById: false,
@@ -57,6 +60,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
   "bf16-hf": {
     name: "bf16-hf",
     round: roundToBfloat16,
+    roundWeight: roundToBfloat16,
     wide: Math.fround,
     subtractsRowMaximum: true,
     sumsExpertsById: true,

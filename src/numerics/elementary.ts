@@ -20,9 +20,9 @@ function powerOfTwo(k: number): number {
   return f64[0]!;
 }
 
-const LN2_HIGH = 6.93147180369123816490e-1; // the upper 33 bits of ln 2: k · LN2_HIGH is exact
+const LN2_HIGH = 6.9314718036912381649e-1; // the upper 33 bits of ln 2: k · LN2_HIGH is exact
 const LN2_LOW = 1.90821492927058770002e-10;
-const INVERSE_LN2 = 1.44269504088896338700;
+const INVERSE_LN2 = Math.LOG2E;
 
 /** e^x. Overflows to ∞ above 709.78, underflows gradually to 0. */
 export function exp(x: number): number {
@@ -41,7 +41,8 @@ export function exp(x: number): number {
       (1.66666666666666019037e-1 +
         t *
           (-2.77777777770155933842e-3 +
-            t * (6.61375632143793436117e-5 + t * (-1.65339022054652515390e-6 + t * 4.13813679705723846039e-8))));
+            t *
+              (6.61375632143793436117e-5 + t * (-1.6533902205465251539e-6 + t * 4.13813679705723846039e-8))));
   const y = 1 - (low - (r * c) / (2 - c) - high);
   if (k > 1023) return y * 2 * powerOfTwo(k - 1);
   return k >= -1021 ? y * powerOfTwo(k) : y * powerOfTwo(k + 1000) * powerOfTwo(-1000);
@@ -71,7 +72,7 @@ export function log(x: number): number {
   const even = w * (3.999999999940941908e-1 + w * (2.222219843214978396e-1 + w * 1.531383769920937332e-1));
   const odd =
     z *
-    (6.666666666666735130e-1 +
+    (6.66666666666673513e-1 +
       w * (2.857142874366239149e-1 + w * (1.818357216161805012e-1 + w * 1.479819860511658591e-1)));
   const half = 0.5 * f * f;
   return k * LN2_HIGH - (half - (s * (half + even + odd) + k * LN2_LOW) - f);
@@ -87,7 +88,7 @@ export const MAX_ANGLE = 1647099;
 
 // π/2 in two parts of 33 bits and a rest, so that n · part is exact for n < 2^20 (e_rem_pio2.c)
 const PI_2_1 = 1.57079632673412561417;
-const PI_2_2 = 6.07710050630396597660e-11;
+const PI_2_2 = 6.0771005063039659766e-11;
 const PI_2_2_REST = 2.02226624879595063154e-21;
 const TWO_OVER_PI = 6.36619772367581382433e-1;
 
@@ -134,7 +135,9 @@ function kernelCos(x: number, tail: number): number {
         (-1.38888888888741095749e-3 +
           z *
             (2.48015872894767294178e-5 +
-              z * (-2.75573143513906633035e-7 + z * (2.08757232129817482790e-9 + z * -1.13596475577881948265e-11)))));
+              z *
+                (-2.75573143513906633035e-7 +
+                  z * (2.0875723212981748279e-9 + z * -1.13596475577881948265e-11)))));
   const half = 0.5 * z;
   const w = 1 - half;
   return w + (1 - w - half + (z * r - x * tail));

@@ -13,14 +13,13 @@ export const FP4_VALUES: Float32Array = Float32Array.of(
   ...[-0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0],
 );
 
-const scaleBits = new Uint32Array(1);
-const scaleValue = new Float32Array(scaleBits.buffer);
-
-/** 2^(byte − 127). Byte 0 is a subnormal of float32; byte 255 gives +∞ as in the reference (OCP calls it NaN). */
-export function decodeE8M0(byte: number): number {
-  scaleBits[0] = byte === 0 ? 0x00400000 : byte << 23;
-  return scaleValue[0]!;
-}
+/** E8M0: 2^(byte − 127), the first a subnormal of float32; 255 is NaN. */
+export const E8M0_VALUES: Float32Array = new Float32Array(
+  Uint32Array.from({ length: 256 }, (_, byte) => {
+    if (byte === 0) return 0x00400000;
+    return byte === 255 ? 0x7fc00000 : byte << 23;
+  }).buffer,
+);
 
 /**
  * Dequantises `out.length / 32` blocks. Every value is exact in float32 (and in bfloat16).
@@ -30,7 +29,7 @@ export function decodeE8M0(byte: number): number {
  */
 export function dequantizeMxfp4(blocks: Uint8Array, scales: Uint8Array, out: Float32Array): void {
   for (let block = 0, o = 0, i = 0; o < out.length; block++) {
-    const scale = decodeE8M0(scales[block]!);
+    const scale = E8M0_VALUES[scales[block]!]!;
     for (const end = i + BYTES_PER_BLOCK; i < end; i++, o += 2) {
       const byte = blocks[i]!;
       out[o] = FP4_VALUES[byte & 15]! * scale;

@@ -1,0 +1,175 @@
+import type { WeightSource } from "../../checkpoint/weights.ts";
+import { UsageError } from "../../errors.ts";
+import { DIALECTS, type Dialect, type DialectName } from "../../numerics/dialects.ts";
+import type { AttentionSpan, HostTensor, Ops, Ring, RopeTable, Tensor, Weight } from "../ops.ts";
+import { context, scores, sinkSoftmax } from "./attention.ts";
+import { rmsNorm, rotate, softmax, swiglu, topK, weightedSum } from "./elementwise.ts";
+import { expertMatmul, matmul } from "./linear.ts";
+import { idsOf, lastOf, type ReferenceRing, ringOf, rowsOf, tensor, toHost, valuesOf } from "./tensor.ts";
+import { ReferenceWeight } from "./weight.ts";
+
+/** Bytes of dequantised weights that the engine keeps; beyond, they are dequantised again at each use. */
+const KEPT_BYTES = 512 * 2 ** 20;
+
+/**
+ * The truth: each operation in plain TypeScript, one after the other, rounding where its dialect says. It refuses to
+ * be fast; what it promises is that a reader can check it, and the same bits on every JavaScript engine.
+ */
+export class ReferenceEngine implements Ops {
+  readonly dialect: Dialect;
+  readonly #budget = { bytes: KEPT_BYTES };
+
+  constructor(dialect: DialectName = "f32") {
+    this.dialect = DIALECTS[dialect];
+    if (this.dialect === undefined) {
+      throw new UsageError("unknown dialect", { expected: Object.keys(DIALECTS).join(", "), found: dialect });
+    }
+  }
+
+  async loadWeight(source: WeightSource): Promise<Weight> {
+    return new ReferenceWeight(source, this.#budget, this.dialect.roundWeight);
+  }
+
+  async embed(table: Weight, ids: readonly number[]): Promise<Tensor> {
+    const out = new Float64Array(ids.length * table.cols);
+    for (const [t, id] of ids.entries()) out.set(await weightOf(table).read(0, id, 1), t * table.cols);
+    return this.#rounded([ids.length, table.cols], out);
+  }
+
+  async rmsNorm(x: Tensor, scale: Weight, eps: number): Promise<Tensor> {
+    return tensor(x.shape, rmsNorm(valuesOf(x), await weightOf(scale).all(), eps, this.dialect));
+  }
+
+  async linear(x: Tensor, weight: Weight, bias?: Weight): Promise<Tensor> {
+    const out = await matmul(valuesOf(x), weightOf(weight));
+    if (bias) {
+      const b = await weightOf(bias).all();
+      for (let i = 0; i < out.length; i++) out[i]! += b[i % b.length]!;
+    }
+    return this.#rounded([...x.shape.slice(0, -1), weight.rows], out);
+  }
+
+  reshape(x: Tensor, shape: readonly number[]): Tensor {
+    return tensor(shape, valuesOf(x));
+  }
+
+  rotate(x: Tensor, table: RopeTable): Tensor {
+    return tensor(x.shape, rotate(valuesOf(x), x.shape[1]!, x.shape[2]!, table, this.dialect));
+  }
+
+  createRing(capacity: number, width: number): ReferenceRing {
+    return { capacity, width, data: new Float64Array(capacity * width) };
+  }
+
+  resizeRing(ring: Ring, capacity: number, first: number, end: number): Ring {
+    const { width, data, capacity: oldCapacity } = ringOf(ring);
+    const larger = this.createRing(capacity, width);
+    for (let p = first; p < end; p++) {
+      const row = (p % oldCapacity) * width;
+      larger.data.set(data.subarray(row, row + width), (p % capacity) * width);
+    }
+    return larger;
+  }
+
+  store(x: Tensor, ring: Ring, position: number): void {
+    const { width, capacity, data } = ringOf(ring);
+    const values = valuesOf(x);
+    for (let t = 0; t < values.length / width; t++) {
+      data.set(values.subarray(t * width, (t + 1) * width), ((position + t) % capacity) * width);
+    }
+  }
+
+  attentionScores(q: Tensor, keys: Ring, span: AttentionSpan, scale: number): Tensor {
+    const [T, heads, headDim] = q.shape as [number, number, number];
+    const out = scores(valuesOf(q), heads, headDim, ringOf(keys), span, scale, this.dialect);
+    return tensor([heads, T, span.position + T - span.first], out);
+  }
+
+  async sinkSoftmax(x: Tensor, sinks: Weight): Promise<{ weights: Tensor; sink: Tensor }> {
+    const [heads, T, n] = x.shape as [number, number, number];
+    const { weights, sink } = sinkSoftmax(valuesOf(x), await weightOf(sinks).all(), T, n, this.dialect);
+    return { weights: tensor(x.shape, weights), sink: tensor([heads, T], sink) };
+  }
+
+  attentionContext(weights: Tensor, values: Ring, span: AttentionSpan, headDim: number): Tensor {
+    const [heads, T] = weights.shape as [number, number];
+    const out = context(valuesOf(weights), heads, headDim, ringOf(values), span, T, this.dialect);
+    return tensor([T, heads * headDim], out);
+  }
+
+  add(x: Tensor, y: Tensor): Tensor {
+    const b = valuesOf(y);
+    return this.#rounded(
+      x.shape,
+      valuesOf(x).map((a, i) => a + b[i]!),
+    );
+  }
+
+  topK(x: Tensor, k: number): Tensor {
+    return tensor([x.shape[0]!, k], topK(valuesOf(x), lastOf(x.shape), k));
+  }
+
+  gather(x: Tensor, ids: Tensor): Tensor {
+    const values = valuesOf(x);
+    const n = lastOf(x.shape);
+    const k = lastOf(ids.shape);
+    return tensor(
+      ids.shape,
+      Float64Array.from(idsOf(ids), (id, slot) => values[Math.floor(slot / k) * n + id]!),
+    );
+  }
+
+  softmax(x: Tensor): Tensor {
+    return tensor(x.shape, softmax(valuesOf(x), lastOf(x.shape), this.dialect));
+  }
+
+  async expertLinear(x: Tensor, ids: Tensor, weight: Weight, bias: Weight): Promise<Tensor> {
+    const { round } = this.dialect;
+    const [T, k] = ids.shape as [number, number];
+    const experts = idsOf(ids);
+    const out = await expertMatmul(valuesOf(x), experts, rowsOf(x.shape) / T, k, weightOf(weight));
+    const b = await weightOf(bias).all();
+    for (const [slot, expert] of experts.entries()) {
+      for (let r = 0; r < weight.rows; r++) {
+        const at = slot * weight.rows + r;
+        out[at] = round(round(out[at]!) + b[expert * weight.rows + r]!);
+      }
+    }
+    return tensor([T, k, weight.rows], out);
+  }
+
+  swiglu(gateUp: Tensor, alpha: number, limit: number): Tensor {
+    const shape = [...gateUp.shape.slice(0, -1), lastOf(gateUp.shape) / 2];
+    return tensor(shape, swiglu(valuesOf(gateUp), alpha, limit, this.dialect));
+  }
+
+  weightedSum(x: Tensor, weights: Tensor, ids: Tensor): Tensor {
+    const [T, k, n] = x.shape as [number, number, number];
+    return tensor([T, n], weightedSum(valuesOf(x), valuesOf(weights), idsOf(ids), k, this.dialect));
+  }
+
+  lastRows(x: Tensor, first: number): Tensor {
+    const width = valuesOf(x).length / x.shape[0]!;
+    return tensor([x.shape[0]! - first, ...x.shape.slice(1)], valuesOf(x).subarray(first * width));
+  }
+
+  read(x: Tensor): HostTensor {
+    return toHost(x, this.dialect.name === "f64");
+  }
+
+  write({ shape, data }: HostTensor): Tensor {
+    if (data instanceof Int32Array) return tensor(shape, data.slice());
+    return this.#rounded(shape, Float64Array.from(data));
+  }
+
+  #rounded(shape: readonly number[], values: Float64Array): Tensor {
+    const { round } = this.dialect;
+    if (this.dialect.name !== "f64") for (let i = 0; i < values.length; i++) values[i] = round(values[i]!);
+    return tensor(shape, values);
+  }
+}
+
+/** The engine only ever meets weights that it loaded itself. */
+function weightOf(weight: Weight): ReferenceWeight {
+  return weight as ReferenceWeight;
+}

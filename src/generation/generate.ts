@@ -1,0 +1,104 @@
+import { UsageError } from "../errors.ts";
+import type { Hooks } from "../model/hooks.ts";
+import type { KvCache } from "../model/kv-cache.ts";
+import type { Transformer } from "../model/transformer.ts";
+import type { Tokenizer } from "../tokenizer/index.ts";
+import { logProbabilities, type SamplingOptions, sample, type TokenProbability } from "./sampler.ts";
+import { StopStrings } from "./stop-strings.ts";
+
+export interface GenerateOptions extends SamplingOptions {
+  /** Tokens to generate at most. Default: until the model's context is full. */
+  readonly maxTokens?: number;
+  /** Ids that end the generation; the id itself is still yielded, with no text. */
+  readonly stopTokens?: readonly number[];
+  /** Strings that end the generation; they and what follows are cut from the text. Needs a tokenizer. */
+  readonly stop?: readonly string[];
+  /** How many of the most probable tokens to report at each step. Default 0. */
+  readonly topLogprobs?: number;
+  /** Changes the logits [vocab] in place ahead of sampling: bias, bans, grammars. */
+  readonly adjustLogits?: (logits: Float32Array | Float64Array, position: number) => void;
+  /** Prompt tokens per forward pass; it changes speed and memory, never a bit of the result. Default 128. */
+  readonly chunkSize?: number;
+  readonly hooks?: Hooks;
+  /** Aborting rejects the pending step with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Called after each chunk of the prompt. */
+  readonly onPrefill?: (done: number, total: number) => void;
+}
+
+export interface GeneratedToken extends TokenProbability {
+  /** The text that this token completes; empty in the middle of a character, and for stop tokens. */
+  readonly text: string;
+  /** Absolute position of the token. */
+  readonly position: number;
+  readonly topLogprobs: readonly TokenProbability[];
+  /** Set on the last token: a stop token or string, or the limit. */
+  readonly finishReason?: FinishReason;
+}
+
+export type FinishReason = "stop" | "length";
+
+/**
+ * The decoding loop: prefill in chunks, then one token at a time.
+ *
+ * @param prompt ids that follow those in the cache; at least one
+ * @param tokenizer turns tokens into text; without it, `text` stays empty
+ * @yields each token as soon as it is known
+ */
+export async function* generate(
+  transformer: Transformer,
+  prompt: readonly number[],
+  cache: KvCache,
+  tokenizer: Tokenizer | undefined,
+  options: GenerateOptions = {},
+): AsyncGenerator<GeneratedToken, void, void> {
+  const { config, ops } = transformer;
+  const {
+    maxTokens = Number.POSITIVE_INFINITY,
+    stopTokens = [],
+    stop = [],
+    chunkSize = 128,
+    signal,
+  } = options;
+  if (!(maxTokens >= 1))
+    throw new UsageError("maxTokens is out of range", { expected: "1 or more", found: maxTokens });
+  if (!(Number.isInteger(chunkSize) && chunkSize >= 1)) {
+    throw new UsageError("chunkSize is out of range", {
+      expected: "an integer of 1 or more",
+      found: chunkSize,
+    });
+  }
+  if (stop.length > 0 && tokenizer === undefined) throw new UsageError("stop strings need a tokenizer");
+  const pass = { lastOnly: true, ...(options.hooks && { hooks: options.hooks }), ...(signal && { signal }) };
+
+  const end = Math.min(config.maxContextLength, cache.length + prompt.length + maxTokens);
+  const stopIds = new Set(stopTokens);
+  const stopStrings = new StopStrings(stop);
+  const decoder = tokenizer?.stream();
+  const prefill = cache.length + prompt.length;
+
+  let next = prompt;
+  for (let position = prefill; ; position++) {
+    let logits = await transformer.forward(next.slice(0, chunkSize), cache, pass);
+    for (let at = chunkSize; at < next.length; at += chunkSize) {
+      options.onPrefill?.(at, next.length);
+      logits = await transformer.forward(next.slice(at, at + chunkSize), cache, pass);
+    }
+    if (position === prefill) options.onPrefill?.(next.length, next.length);
+    signal?.throwIfAborted();
+
+    const row = ops.read(logits).data as Float32Array | Float64Array;
+    options.adjustLogits?.(row, position);
+    const id = sample(row, position, options);
+    const { logprob, top } = logProbabilities(row, id, options.topLogprobs ?? 0);
+
+    const isStop = stopIds.has(id);
+    let text = isStop || !decoder ? "" : stopStrings.push(decoder.push(id));
+    const finishReason = isStop || stopStrings.found ? "stop" : position + 1 >= end ? "length" : undefined;
+    if (finishReason && !stopStrings.found && decoder)
+      text += stopStrings.push(decoder.end()) + stopStrings.end();
+    yield { id, text, logprob, topLogprobs: top, position, ...(finishReason && { finishReason }) };
+    if (finishReason) return;
+    next = [id];
+  }
+}

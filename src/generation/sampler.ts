@@ -1,0 +1,135 @@
+import { UsageError } from "../errors.ts";
+import { exp, log } from "../numerics/elementary.ts";
+import { uniform } from "./random.ts";
+
+export interface SamplingOptions {
+  /** 0 takes the most probable token; OpenAI recommends 1 for gpt-oss. Default 0. */
+  readonly temperature?: number;
+  /** Keep the k most probable tokens; 0 keeps all. Default 0. */
+  readonly topK?: number;
+  /** Keep the most probable tokens until their probabilities reach this sum. Default 1. */
+  readonly topP?: number;
+  /** Keep tokens at least this probable, as a fraction of the most probable one. Default 0. */
+  readonly minP?: number;
+  /** Any safe integer. The draw at a position depends on the seed and the position alone. Default 0. */
+  readonly seed?: number;
+}
+
+export interface TokenProbability {
+  readonly id: number;
+  /** Natural logarithm of the softmax over the model's own logits, whatever the temperature. */
+  readonly logprob: number;
+}
+
+/**
+ * Chooses the next token: temperature first, then top-k, top-p and min-p on what is left, in the order of transformers.
+ *
+ * @param logits [vocab]; −∞ forbids a token, NaN is an error
+ * @param position absolute position of the token that is drawn
+ * @throws UsageError when the options are out of range, or no token is allowed
+ */
+export function sample(logits: ArrayLike<number>, position: number, options: SamplingOptions = {}): number {
+  const { temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0 } = options;
+  checkRange(
+    "temperature",
+    temperature,
+    temperature >= 0 && temperature < Number.POSITIVE_INFINITY,
+    "0 or more",
+  );
+  checkRange("topK", topK, Number.isInteger(topK) && topK >= 0, "an integer of 0 or more");
+  checkRange("topP", topP, topP > 0 && topP <= 1, "above 0 and at most 1");
+  checkRange("minP", minP, minP >= 0 && minP <= 1, "0 to 1");
+  checkRange("seed", seed, Number.isSafeInteger(seed), "a safe integer");
+
+  const best = argmax(logits);
+  // so low a temperature that dividing by it would overflow is greedy too
+  if (temperature < 1e-6 || topK === 1) return best;
+
+  let candidates: Candidate[] = [];
+  let total = 0;
+  for (let id = 0; id < logits.length; id++) {
+    const weight = exp((logits[id]! - logits[best]!) / temperature);
+    if (weight > 0) candidates.push({ id, weight });
+    total += weight;
+  }
+  if (topK > 0 || topP < 1 || minP > 0) {
+    // a token below this could not be in the nucleus: all of them together hold less than 1 − topP
+    const floor = topP < 1 ? ((1 - topP) / logits.length) * total : 0;
+    candidates = candidates.filter(({ weight }) => weight >= floor || topK > 0);
+    candidates.sort((a, b) => b.weight - a.weight || a.id - b.id);
+    if (topK > 0 && topK < candidates.length) {
+      candidates.length = topK;
+      total = sum(candidates);
+    }
+    if (topP < 1) candidates = nucleus(candidates, topP * total);
+    candidates = candidates.filter(({ weight }) => weight >= minP); // the best one's weight is 1
+  }
+  return draw(candidates, uniform(seed, position));
+}
+
+/** Index of the largest logit, the lowest on ties. */
+export function argmax(logits: ArrayLike<number>): number {
+  let best = -1;
+  for (let id = 0; id < logits.length; id++) {
+    const logit = logits[id]!;
+    if (Number.isNaN(logit)) throw new UsageError("logit is not a number", { where: `token id ${id}` });
+    if (logit > (best < 0 ? Number.NEGATIVE_INFINITY : logits[best]!)) best = id;
+  }
+  if (best < 0) throw new UsageError("no token is allowed: all logits are −∞");
+  return best;
+}
+
+/** log-probabilities of `chosen` and of the `count` most probable tokens, in descending order. */
+export function logProbabilities(
+  logits: ArrayLike<number>,
+  chosen: number,
+  count: number,
+): { logprob: number; top: TokenProbability[] } {
+  const max = logits[argmax(logits)]!;
+  let sumOfPowers = 0;
+  for (let id = 0; id < logits.length; id++) sumOfPowers += exp(logits[id]! - max);
+  const logSum = log(sumOfPowers);
+  const top: TokenProbability[] = [];
+  for (let id = 0; count > 0 && id < logits.length; id++) {
+    const logprob = logits[id]! - max - logSum;
+    if (top.length === count && logprob <= top[count - 1]!.logprob) continue;
+    const at = top.findIndex((other) => other.logprob < logprob);
+    top.splice(at < 0 ? top.length : at, 0, { id, logprob });
+    if (top.length > count) top.pop();
+  }
+  return { logprob: logits[chosen]! - max - logSum, top };
+}
+
+interface Candidate {
+  readonly id: number;
+  /** Not normalised: the most probable token's is 1. */
+  readonly weight: number;
+}
+
+/** The shortest prefix whose weights reach `target`. */
+function nucleus(sorted: Candidate[], target: number): Candidate[] {
+  let reached = 0;
+  const end = sorted.findIndex(({ weight }) => {
+    reached += weight;
+    return reached >= target;
+  });
+  return end < 0 ? sorted : sorted.slice(0, end + 1);
+}
+
+function draw(candidates: readonly Candidate[], u: number): number {
+  const target = u * sum(candidates);
+  let reached = 0;
+  for (const { id, weight } of candidates) {
+    reached += weight;
+    if (reached > target) return id;
+  }
+  return candidates[candidates.length - 1]!.id;
+}
+
+function sum(candidates: readonly Candidate[]): number {
+  return candidates.reduce((total, { weight }) => total + weight, 0);
+}
+
+function checkRange(name: string, value: number, holds: boolean, expected: string): void {
+  if (!holds) throw new UsageError(`${name} is out of range`, { expected, found: value });
+}

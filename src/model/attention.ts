@@ -1,0 +1,46 @@
+import type { AttentionWeights } from "../checkpoint/weights.ts";
+import type { Tensor, Weight } from "../engine/ops.ts";
+import type { Pass } from "./transformer.ts";
+
+/**
+ * Grouped-query attention with learned sinks: x + o_proj(attend(RMSNorm(x))).
+ *
+ * What is particular to gpt-oss:
+ * - Layers alternate between a sliding window of 128 keys (layer 0, 2, …) and the full context.
+ * - Each head has a *sink*: one learned logit that joins its softmax and takes a share of the attention,
+ *   but brings no value. A head that finds nothing of interest can so attend to nothing, where a plain softmax would
+ *   force it to pick something. The sink is no token: it has no key, is not rotated, and never leaves the window.
+ * - All four projections have biases; 8 query heads share each key-value head.
+ */
+export async function attention(
+  x: Tensor,
+  layer: number,
+  weights: AttentionWeights<Weight>,
+  { ops, config, cache, rope, tap }: Pass,
+): Promise<Tensor> {
+  const at = `layers.${layer}.attn`;
+  const { numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim } = config;
+  const T = x.shape[0]!;
+
+  const t = await tap(`${at}.norm`, ops.rmsNorm(x, weights.norm, config.rmsNormEps));
+
+  const project = async (point: string, w: AttentionWeights<Weight>["q"], n: number): Promise<Tensor> =>
+    tap(point, ops.reshape(await ops.linear(t, w.weight, w.bias), [T, n, headDim]));
+  const q = await project(`${at}.q`, weights.q, heads);
+  const k = await project(`${at}.k`, weights.k, kvHeads);
+  const v = await project(`${at}.v`, weights.v, kvHeads);
+
+  const qRope = await tap(`${at}.q_rope`, ops.rotate(q, rope));
+  const kRope = await tap(`${at}.k_rope`, ops.rotate(k, rope));
+  const { keys, values, span } = await cache.append(layer, kRope, v);
+
+  const scale = 1 / Math.sqrt(headDim);
+  const scores = await tap(`${at}.scores`, ops.attentionScores(qRope, keys, span, scale));
+  const softmax = await ops.sinkSoftmax(scores, weights.sinks);
+  const attending = await tap(`${at}.weights`, softmax.weights);
+  await tap(`${at}.sink`, softmax.sink);
+  const context = await tap(`${at}.context`, ops.attentionContext(attending, values, span, headDim));
+
+  const out = await tap(`${at}.out`, ops.linear(context, weights.out.weight, weights.out.bias));
+  return tap(`${at}.residual`, ops.add(x, out));
+}

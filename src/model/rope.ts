@@ -1,0 +1,73 @@
+import type { RopeConfig } from "../config.ts";
+import type { RopeTable } from "../engine/ops.ts";
+import type { Dialect } from "../numerics/dialects.ts";
+import { cos, log, pow, sin } from "../numerics/elementary.ts";
+
+/**
+ * Rotary position embedding (arXiv:2104.09864) with YaRN (arXiv:2309.00071).
+ *
+ * RoPE turns each pair of dimensions of a query or key by an angle proportional to its position, so that their
+ * product depends on the distance alone. gpt-oss was trained on 4096 tokens first, then stretched to 131072 by YaRN,
+ * "NTK by parts": dimensions that turn often within 4096 tokens keep their frequency (they encode short
+ * distances, which a longer context has too), those that hardly turn are slowed down by the factor 32, and a ramp
+ * joins the two. All of it holds from position 0 on, however short the text.
+ */
+
+/**
+ * Radians per token of each pair of dimensions, [headDim / 2].
+ *
+ * @param wide rounding of each step: the references compute these in float32
+ */
+export function inverseFrequencies(
+  rope: RopeConfig,
+  headDim: number,
+  wide: (x: number) => number,
+): Float64Array {
+  const half = headDim / 2;
+  const [low, high] = rampBounds(rope, headDim);
+  return Float64Array.from({ length: half }, (_, i) => {
+    const frequency = wide(pow(wide(rope.theta), wide((2 * i) / headDim)));
+    const extrapolation = wide(1 / frequency);
+    if (rope.factor === 1) return extrapolation;
+    const interpolation = wide(1 / wide(rope.factor * frequency));
+    const ramp = wide(wide(i - wide(low)) / wide(high - low));
+    const keep = wide(1 - Math.min(Math.max(ramp, 0), 1));
+    return wide(wide(interpolation * wide(1 - keep)) + wide(extrapolation * keep));
+  });
+}
+
+/** Dimensions at which the ramp starts and ends: those that turn betaFast and betaSlow times in the original context. */
+export function rampBounds(rope: RopeConfig, headDim: number): [low: number, high: number] {
+  const dimensionTurning = (times: number): number =>
+    ((headDim / 2) * log(rope.originalContextLength / (times * 2 * Math.PI))) / log(rope.theta);
+  const low = dimensionTurning(rope.betaFast);
+  const high = dimensionTurning(rope.betaSlow);
+  // gpt-oss doesn't round them; YaRN's own code does, and several runtimes by mistake
+  return rope.truncate ? [Math.max(Math.floor(low), 0), Math.min(Math.ceil(high), headDim - 1)] : [low, high];
+}
+
+/** YaRN sharpens attention a little as the context grows. It scales cos and sin, hence queries and keys both. */
+export function concentration(rope: RopeConfig): number {
+  return rope.factor > 1 ? 0.1 * log(rope.factor) + 1 : 1;
+}
+
+/** cos and sin for positions [position, position + count). */
+export function ropeTable(
+  frequencies: Float64Array,
+  rope: RopeConfig,
+  position: number,
+  count: number,
+  { round, wide }: Pick<Dialect, "round" | "wide">,
+): RopeTable {
+  const half = frequencies.length;
+  const scale = wide(concentration(rope));
+  const table = { cos: new Float64Array(count * half), sin: new Float64Array(count * half) };
+  for (let t = 0; t < count; t++) {
+    for (let i = 0; i < half; i++) {
+      const angle = wide((position + t) * frequencies[i]!);
+      table.cos[t * half + i] = round(wide(wide(cos(angle)) * scale));
+      table.sin[t * half + i] = round(wide(wide(sin(angle)) * scale));
+    }
+  }
+  return table;
+}

@@ -1,0 +1,293 @@
+import type { WeightSource } from "../checkpoint/weights.ts";
+import type { RopeConfig } from "../config.ts";
+import type { HostTensor, Ops, Tensor, Weight } from "../engine/ops.ts";
+import { concentration, inverseFrequencies, ropeTable } from "../model/rope.ts";
+import type { DialectName } from "../numerics/dialects.ts";
+import { cos, exp, log, pow, sin } from "../numerics/elementary.ts";
+import { E8M0_VALUES, FP4_VALUES } from "../numerics/mxfp4.ts";
+import { type Check, differing, maxFloat32Ulps, maxRelative, relativeRms } from "./checks.ts";
+
+/** Reads one file of golden/ops: its tensors by name. */
+export type OpVectors = (file: string) => Promise<ReadonlyMap<string, HostTensor>>;
+
+/**
+ * Errors that each dialect may show against PyTorch. float64 leaves the order of sums; float32 that and, in the
+ * RoPE tables, PyTorch's own last bit of pow, sin and cos; bf16 a rare value that rounds to the other side.
+ */
+const TOLERANCE: Readonly<Record<DialectName, number>> = {
+  f64: 1e-13,
+  f32: 1e-6,
+  "bf16-openai": 2e-4,
+  "bf16-hf": 2e-4,
+};
+
+const DIALECT_NAMES = Object.keys(TOLERANCE) as DialectName[];
+
+/** Compares an engine's operations, and the numerics below them, with vectors from PyTorch and mpmath. */
+export function opChecks(engine: (dialect: DialectName) => Ops, vectors: OpVectors): Check[] {
+  return [
+    ...mathChecks(vectors),
+    ...formatChecks(vectors),
+    ...ropeTableChecks(vectors),
+    ...DIALECT_NAMES.flatMap((dialect) => dialectChecks(engine(dialect), vectors)),
+  ];
+}
+
+/** exp, log, sin, cos, pow against 300 bits of mpmath. */
+function mathChecks(vectors: OpVectors): Check[] {
+  const functions: Record<string, (x: number, e: number) => number> = { exp, log, sin, cos, pow };
+  return Object.entries(functions).map(([name, fn]) => ({
+    group: "elementary functions",
+    name,
+    async run() {
+      const set = await vectors("math-functions");
+      const e = set.get(`${name}.e`)?.data;
+      const actual = Float64Array.from(set.get(`${name}.x`)!.data, (x, i) => fn(x, e?.[i] ?? 0));
+      // correctly rounded float64 values differ from the exact ones by 2^-30 ulp of float32
+      return {
+        error: maxFloat32Ulps(actual, set.get(`${name}.y`)!.data),
+        tolerance: 0.01,
+        unit: "float32 ulp",
+      };
+    },
+  }));
+}
+
+/** Every FP4 code under every scale, and both block layouts. */
+function formatChecks(vectors: OpVectors): Check[] {
+  return [
+    {
+      group: "MXFP4",
+      name: "255 scales × 16 codes", // scale 255 is refused where a checkpoint is read
+      async run() {
+        const expected = (await vectors("mxfp4")).get("table.f32")!.data.subarray(0, 255 * 16);
+        const actual = Float32Array.from(expected, (_, i) => FP4_VALUES[i % 16]! * E8M0_VALUES[i >> 4]!);
+        return { error: differing(actual, expected), tolerance: 0, unit: "differing" };
+      },
+    },
+  ];
+}
+
+const ROPE_SETS: Readonly<Record<string, { headDim: number; rope: RopeConfig }>> = {
+  "20b": { headDim: 64, rope: ropeConfig(150000, 4096, 32, false) },
+  "20b-truncate": { headDim: 64, rope: ropeConfig(150000, 4096, 32, true) },
+  small: { headDim: 16, rope: ropeConfig(10000, 256, 32, false) },
+  factor1: { headDim: 64, rope: ropeConfig(150000, 4096, 1, false) },
+};
+
+function ropeConfig(
+  theta: number,
+  originalContextLength: number,
+  factor: number,
+  truncate: boolean,
+): RopeConfig {
+  return { theta, factor, betaFast: 32, betaSlow: 1, originalContextLength, truncate };
+}
+
+function ropeTableChecks(vectors: OpVectors): Check[] {
+  return Object.entries(ROPE_SETS).flatMap(([set, { headDim, rope }]) =>
+    (["f64", "f32"] as const).flatMap((precision): Check[] => {
+      const wide = precision === "f64" ? (x: number): number => x : Math.fround;
+      const frequencies = inverseFrequencies(rope, headDim, wide);
+      const check = (
+        name: string,
+        actual: (golden: ReadonlyMap<string, HostTensor>) => Float64Array,
+      ): Check => ({
+        group: "YaRN",
+        name: `${set} ${name} ${precision}`,
+        async run() {
+          const golden = await vectors("yarn");
+          const expected = golden.get(
+            name === "concentration" ? `${set}.${name}` : `${set}.${name}.${precision}`,
+          )!;
+          // at position 131071 an angle's own last bit is worth 0.008 of float32 radians, 1.5e-11 of float64
+          const tolerance = name === "inv_freq" || name === "concentration" ? 1e-7 : 2e-3;
+          const scale = precision === "f64" ? 1e-7 : 1;
+          return {
+            error: relativeRms(actual(golden), expected.data),
+            tolerance: tolerance * scale,
+            unit: "relative rms",
+          };
+        },
+      });
+      const table =
+        (part: "cos" | "sin") =>
+        (golden: ReadonlyMap<string, HostTensor>): Float64Array => {
+          const rows = Array.from(golden.get("positions")!.data, (position) =>
+            ropeTable(frequencies, rope, position, 1, { round: wide, wide }),
+          );
+          return Float64Array.from(rows.flatMap((row) => [...row[part]]));
+        };
+      const checks = [
+        check("inv_freq", () => frequencies),
+        check("cos", table("cos")),
+        check("sin", table("sin")),
+      ];
+      return precision === "f64"
+        ? [...checks, check("concentration", () => Float64Array.of(concentration(rope)))]
+        : checks;
+    }),
+  );
+}
+
+function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
+  const dialect = ops.dialect.name;
+  const suffix = dialect.replace("-", "_");
+  const tolerance = TOLERANCE[dialect];
+  const check = (
+    group: string,
+    file: string,
+    name: string,
+    run: (golden: ReadonlyMap<string, HostTensor>) => Promise<HostTensor["data"]>,
+    expectedName = `${name}.${suffix}`,
+    elementwise = false, // where values of all magnitudes count, and none is a difference of larger ones
+  ): Check => ({
+    group,
+    name: `${name} ${dialect}`,
+    async run() {
+      const golden = await vectors(file);
+      const measure = elementwise ? maxRelative : relativeRms;
+      const error = measure(await run(golden), golden.get(expectedName)!.data);
+      return { error, tolerance, unit: elementwise ? "max relative" : "relative rms" };
+    },
+  });
+
+  const values = (golden: ReadonlyMap<string, HostTensor>, name: string): Tensor =>
+    ops.write(golden.get(name)!);
+  const weight = (golden: ReadonlyMap<string, HostTensor>, name: string): Promise<Weight> =>
+    ops.loadWeight(sourceOf(name, golden.get(name)!));
+
+  return [
+    ...["h64", "h90", "h2880"].map((set) =>
+      check(
+        "RMSNorm",
+        "rms-norm",
+        set,
+        async (golden) => {
+          const x = values(golden, `${set}.x`);
+          return ops.read(await ops.rmsNorm(x, await weight(golden, `${set}.w`), 1e-5)).data;
+        },
+        `${set}.${suffix}`,
+        true,
+      ),
+    ),
+    ...["t1k64n12", "t3k2880n7", "t5k90n33"].map((set) =>
+      check(
+        "linear",
+        "linear",
+        set,
+        async (golden) => {
+          const w = await weight(golden, `${set}.w`);
+          const b = await weight(golden, `${set}.b`);
+          return ops.read(await ops.linear(values(golden, `${set}.x`), w, b)).data;
+        },
+        `${set}.${suffix.replace("bf16_hf", "bf16_openai")}`, // both packages call the same function
+      ),
+    ),
+    ...["20b", "small"].map((set) =>
+      check("RoPE", "rope", set, async (golden) => {
+        const tables = await vectors("yarn");
+        const precision = dialect === "f64" ? "f64" : "f32";
+        const part = (name: string): Float64Array =>
+          Float64Array.from(tables.get(`${set}.${name}.${precision}`)!.data, ops.dialect.round);
+        return ops.read(await ops.rotate(values(golden, `${set}.x`), { cos: part("cos"), sin: part("sin") }))
+          .data;
+      }),
+    ),
+    ...["d16.w0", "d16.w1", "d16.w8", "d16.w19", "d16.w20", "d16.w32", "d24.w0", "d24.w8"].flatMap((set) =>
+      ["weights", "sink", "context"].map((part) =>
+        check("sink attention", "attention", `${set}.${part}`, async (golden) => {
+          const [size, window] = set.split(".w") as [string, string];
+          return (await attention(ops, golden, size, Number(window)))[part]!;
+        }),
+      ),
+    ),
+    ...["e8k4", "e32k4", "e128k4", "e3k2", "e5k1"].flatMap((set): Check[] => {
+      const route = async (
+        golden: ReadonlyMap<string, HostTensor>,
+      ): Promise<{ ids: Tensor; weights: Tensor }> => {
+        const logits = values(golden, `${set}.logits`);
+        const ids = await ops.topK(logits, golden.get(`${set}.ids`)!.shape[1]!);
+        return { ids, weights: await ops.softmax(await ops.gather(logits, ids)) };
+      };
+      return [
+        {
+          group: "router",
+          name: `${set} ids ${dialect}`,
+          async run() {
+            const golden = await vectors("router");
+            const { ids } = await route(golden);
+            const error = differing(ops.read(ids).data, golden.get(`${set}.ids`)!.data);
+            return { error, tolerance: 0, unit: "differing" };
+          },
+        },
+        check(
+          "router",
+          "router",
+          `${set}.weights`,
+          async (golden) => ops.read((await route(golden)).weights).data,
+          `${set}.weights.${suffix.replace("bf16_hf", "bf16_openai")}`,
+        ),
+      ];
+    }),
+    check(
+      "SwiGLU",
+      "swiglu",
+      "edges",
+      async (golden) => {
+        const { shape, data } = golden.get(dialect.startsWith("bf16") ? "bf16_in" : "f32_in")!;
+        const pairs = ops.write({ shape: [1, shape[0]!, 2], data });
+        return ops.read(await ops.swiglu(pairs, 1.702, 7)).data;
+      },
+      suffix,
+      true,
+    ),
+  ];
+}
+
+/** Attention over a whole sequence; `window` 0 means none. */
+async function attention(
+  ops: Ops,
+  golden: ReadonlyMap<string, HostTensor>,
+  size: string,
+  window: number,
+): Promise<Record<string, HostTensor["data"]>> {
+  const [q, k, v] = ["q", "k", "v"].map((name) => ops.write(golden.get(`${size}.${name}`)!)) as [
+    Tensor,
+    Tensor,
+    Tensor,
+  ];
+  const [T, kvHeads, headDim] = k.shape as [number, number, number];
+  const keys = ops.createRing(T, kvHeads * headDim);
+  const values = ops.createRing(T, kvHeads * headDim);
+  await ops.store(k, keys, 0);
+  await ops.store(v, values, 0);
+  const span = { position: 0, first: 0, window: window || Number.POSITIVE_INFINITY };
+  const scores = await ops.attentionScores(q, keys, span, 1 / Math.sqrt(headDim));
+  const sinks = await ops.loadWeight(sourceOf("sinks", golden.get(`${size}.sinks`)!));
+  const { weights, sink } = await ops.sinkSoftmax(scores, sinks);
+  const context = await ops.attentionContext(weights, values, span, headDim);
+  return { weights: ops.read(weights).data, sink: ops.read(sink).data, context: ops.read(context).data };
+}
+
+/** A matrix [rows, cols] or vector in memory as a weight source. */
+function sourceOf(name: string, { shape, data }: HostTensor): WeightSource {
+  const cols = shape.at(-1)!;
+  const values = Float32Array.from(data);
+  return {
+    name,
+    encoding: "f32",
+    matrices: 1,
+    rows: values.length / cols,
+    cols,
+    async readRows(_matrix, first, count) {
+      const part = values.subarray(first * cols, (first + count) * cols);
+      return {
+        encoding: "f32",
+        rows: count,
+        cols,
+        data: new Uint8Array(part.buffer, part.byteOffset, part.byteLength),
+      };
+    },
+  };
+}

@@ -1,0 +1,140 @@
+import type { HostTensor } from "../engine/ops.ts";
+import { UsageError } from "../errors.ts";
+import { type Hooks, pointMatcher } from "../model/hooks.ts";
+import type { Transformer } from "../model/transformer.ts";
+
+/** Activations by the names of their trace points, plus `ids`. */
+export type Trace = ReadonlyMap<string, HostTensor>;
+
+/** Names of all trace points of a model, in forward order. */
+export function tracePoints(numLayers: number): string[] {
+  const names = ["embedding"];
+  for (let i = 0; i < numLayers; i++) {
+    for (const point of ATTENTION_POINTS) names.push(`layers.${i}.attn.${point}`);
+    for (const point of MOE_POINTS) names.push(`layers.${i}.moe.${point}`);
+  }
+  return [...names, "norm", "logits"];
+}
+
+const ATTENTION_POINTS = [
+  ...["norm", "q", "k", "v", "q_rope", "k_rope", "scores", "weights", "sink", "context", "out", "residual"],
+];
+const MOE_POINTS = [
+  ...[
+    "norm",
+    "router_logits",
+    "expert_ids",
+    "expert_weights",
+    "gate_up",
+    "swiglu",
+    "down",
+    "out",
+    "residual",
+  ],
+];
+
+export interface TraceOptions {
+  /** Glob on names of trace points, commas between alternatives. Default: all. */
+  readonly points?: string;
+  /** Tokens per forward pass. Bits don't depend on it; memory does: scores take heads · chunk · T values. Default 256. */
+  readonly chunkSize?: number;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Runs the model on `ids` and records the activations at its trace points. */
+export async function trace(
+  transformer: Transformer,
+  ids: readonly number[],
+  options: TraceOptions = {},
+): Promise<Trace> {
+  const { points = "*", chunkSize = 256 } = options;
+  const matches = pointMatcher(points);
+  const names = tracePoints(transformer.config.numLayers).filter(matches);
+  if (names.length === 0) {
+    throw new UsageError("no trace point matches", {
+      where: points,
+      hint: "Names look like embedding, layers.0.attn.scores, layers.3.moe.residual or logits; * matches anything.",
+    });
+  }
+  const recorded = new Map<string, HostTensor>(
+    names.map((name) => [name, { shape: [], data: new Float32Array() }]),
+  );
+  const cache = transformer.createCache();
+  for (let start = 0; start < ids.length; start += chunkSize) {
+    const chunk = ids.slice(start, start + chunkSize);
+    const hooks: Hooks = {
+      [points]: (value, point) => {
+        const whole = start === 0 ? undefined : recorded.get(point)!;
+        recorded.set(point, place(value, point, whole, start, ids.length));
+      },
+    };
+    await transformer.forward(chunk, cache, { hooks });
+    options.onProgress?.(start + chunk.length, ids.length);
+  }
+  recorded.set("ids", { shape: [ids.length], data: Int32Array.from(ids) });
+  return recorded;
+}
+
+/** Puts a chunk's part of an activation into the activation of all T tokens. */
+function place(
+  part: HostTensor,
+  point: string,
+  whole: HostTensor | undefined,
+  start: number,
+  T: number,
+): HostTensor {
+  const perHead = /\.(scores|weights|sink)$/.test(point) && !point.endsWith("expert_weights");
+  const chunk = part.shape[perHead ? 1 : 0]!;
+  if (chunk === T) return part;
+  if (!perHead) {
+    const target = whole ?? emptyLike(part.data, [T, ...part.shape.slice(1)]);
+    target.data.set(part.data, (start * target.data.length) / T);
+    return target;
+  }
+  // [heads, chunk, keys] or [heads, chunk]: keys end with the chunk, older ones may be out of the window
+  const heads = part.shape[0]!;
+  const keys = part.shape[2];
+  const shape = keys === undefined ? [heads, T] : [heads, T, T];
+  const target =
+    whole ?? emptyLike(part.data, shape, point.endsWith("scores") ? Number.NEGATIVE_INFINITY : 0);
+  const firstKey = keys === undefined ? 0 : start + chunk - keys;
+  const width = keys ?? 1;
+  for (let head = 0; head < heads; head++) {
+    for (let t = 0; t < chunk; t++) {
+      const at = (head * chunk + t) * width;
+      const to = keys === undefined ? head * T + start + t : (head * T + start + t) * T + firstKey;
+      target.data.set(part.data.subarray(at, at + width), to);
+    }
+  }
+  return target;
+}
+
+function emptyLike(data: HostTensor["data"], shape: number[], fill = 0): HostTensor {
+  const length = shape.reduce((a, b) => a * b, 1);
+  if (data instanceof Int32Array) return { shape, data: new Int32Array(length) };
+  const Values = data instanceof Float64Array ? Float64Array : Float32Array;
+  return { shape, data: new Values(length).fill(fill) };
+}
+
+/** A trace as the bytes of a safetensors file: F32, ids as I32, in pieces to be written one after the other. */
+export function encodeTrace(trace: Trace, metadata: Readonly<Record<string, string>>): Uint8Array[] {
+  const header: Record<string, unknown> = { __metadata__: metadata };
+  const pieces: Uint8Array[] = [];
+  let offset = 0;
+  for (const [name, { shape, data }] of trace) {
+    const values = data instanceof Float64Array ? Float32Array.from(data) : data;
+    const end = offset + values.byteLength;
+    header[name] = {
+      dtype: values instanceof Int32Array ? "I32" : "F32",
+      shape,
+      data_offsets: [offset, end],
+    };
+    pieces.push(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    offset = end;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const head = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
+  new DataView(head.buffer).setBigUint64(0, BigInt(head.length - 8), true);
+  head.set(json, 8);
+  return [head, ...pieces];
+}

@@ -14,6 +14,7 @@ import { roundToBfloat16 } from "./float.ts";
  * | sink softmax     | in float32            | in float32, result to bf16       | row maximum subtracted in bf16 first |
  * | weights · V      | once                                                                                         |
  * | router           | product + bias; softmax over the k in float32, result rounded                                |
+ * | equal logits     | lower expert id first | as PyTorch's topk on a CPU       | as openai                         |
  * | gate_up, down    | product, then + bias                                                                         |
  * | SwiGLU           | after each of α·gate, sigmoid, gate·sigmoid, up + 1, and the last product                    |
  * | sum over experts | once                  | once                             | each product, each addition, by ascending expert id |
@@ -32,6 +33,8 @@ export interface Dialect {
   readonly roundWeight?: (x: number) => number;
   /** transformers subtracts each row's maximum from the scores ahead of the softmax, and rounds the difference. */
   readonly subtractsRowMaximum: boolean;
+  /** Equal router logits go to the expert that PyTorch's topk happens to put first, not to the lower index. */
+  readonly breaksTiesLikeTorch: boolean;
   /** transformers adds up the experts one by one by ascending id, and rounds after each. */
   readonly sumsExpertsById: boolean;
 }
@@ -41,12 +44,20 @@ export type DialectName = "f64" | "f32" | "bf16-openai" | "bf16-hf";
 const exact = (x: number): number => x;
 
 export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
-  f64: { name: "f64", round: exact, wide: exact, subtractsRowMaximum: false, sumsExpertsById: false },
+  f64: {
+    name: "f64",
+    round: exact,
+    wide: exact,
+    subtractsRowMaximum: false,
+    breaksTiesLikeTorch: false,
+    sumsExpertsById: false,
+  },
   f32: {
     name: "f32",
     round: Math.fround,
     wide: Math.fround,
     subtractsRowMaximum: false,
+    breaksTiesLikeTorch: false,
     sumsExpertsById: false,
   },
   "bf16-openai": {
@@ -55,6 +66,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     roundWeight: roundToBfloat16,
     wide: Math.fround,
     subtractsRowMaximum: false,
+    breaksTiesLikeTorch: true,
     sumsExpertsById: false,
   },
   "bf16-hf": {
@@ -63,6 +75,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     roundWeight: roundToBfloat16,
     wide: Math.fround,
     subtractsRowMaximum: true,
+    breaksTiesLikeTorch: true,
     sumsExpertsById: true,
   },
 };

@@ -13,6 +13,8 @@ export interface CheckResult {
   /** Largest error that passes. */
   readonly tolerance: number;
   readonly unit: "relative rms" | "max relative" | "float32 ulp" | "differing";
+  /** Where the error is largest. */
+  readonly detail?: string;
 }
 
 export function passes({ error, tolerance }: CheckResult): boolean {

@@ -44,25 +44,6 @@ export function rotate(
   return out;
 }
 
-/** The k largest of each row of n by value, ties by lower index. */
-export function topK(x: Float64Array, n: number, k: number): Int32Array {
-  const rows = x.length / n;
-  const out = new Int32Array(rows * k);
-  for (let row = 0; row < rows; row++) {
-    const values = x.subarray(row * n, (row + 1) * n);
-    const chosen = new Set<number>();
-    while (chosen.size < k) {
-      let best = -1;
-      for (let i = 0; i < n; i++) {
-        if (!chosen.has(i) && (best < 0 || values[i]! > values[best]!)) best = i;
-      }
-      out[row * k + chosen.size] = best;
-      chosen.add(best);
-    }
-  }
-  return out;
-}
-
 /** Softmax of each row of n. */
 export function softmax(x: Float64Array, n: number, { round, wide }: Dialect): Float64Array {
   const out = new Float64Array(x.length);

@@ -3,9 +3,10 @@ import { UsageError } from "../../errors.ts";
 import { DIALECTS, type Dialect, type DialectName } from "../../numerics/dialects.ts";
 import type { AttentionSpan, HostTensor, Ops, Ring, RopeTable, Tensor, Weight } from "../ops.ts";
 import { context, scores, sinkSoftmax } from "./attention.ts";
-import { rmsNorm, rotate, softmax, swiglu, topK, weightedSum } from "./elementwise.ts";
+import { rmsNorm, rotate, softmax, swiglu, weightedSum } from "./elementwise.ts";
 import { expertMatmul, matmul } from "./linear.ts";
 import { idsOf, lastOf, type ReferenceRing, ringOf, rowsOf, tensor, toHost, valuesOf } from "./tensor.ts";
+import { topK, topKLikeTorch } from "./topk.ts";
 import { ReferenceWeight } from "./weight.ts";
 
 /** Bytes of dequantised weights that the engine keeps; beyond, they are dequantised again at each use. */
@@ -106,7 +107,12 @@ export class ReferenceEngine implements Ops {
   }
 
   topK(x: Tensor, k: number): Tensor {
-    return tensor([x.shape[0]!, k], topK(valuesOf(x), lastOf(x.shape), k));
+    const n = lastOf(x.shape);
+    const select = this.dialect.breaksTiesLikeTorch ? topKLikeTorch : topK;
+    const rows = Array.from({ length: x.shape[0]! }, (_, t) =>
+      select(valuesOf(x).subarray(t * n, (t + 1) * n), k),
+    );
+    return tensor([x.shape[0]!, k], Int32Array.from(rows.flat()));
   }
 
   gather(x: Tensor, ids: Tensor): Tensor {

@@ -1,0 +1,84 @@
+import type { HostTensor } from "../engine/ops.ts";
+import type { Transformer } from "../model/transformer.ts";
+import type { DialectName } from "../numerics/dialects.ts";
+import { type Check, type CheckResult, differing, relativeRms } from "./checks.ts";
+import { type Trace, trace } from "./trace.ts";
+
+/** Lengths at which gpt-oss's bugs hide: one token, the edges of the window of 128, and past the original context of 256. */
+export const PROMPT_LENGTHS: readonly number[] = [1, 2, 64, 127, 128, 129, 130, 257, 300];
+
+/** What a whole-model check compares with. */
+export interface ModelGolden {
+  /** Activations of the longest prompt; some are stored for its first tokens only. */
+  readonly trace: Trace;
+  /** Largest relative rms error that passes at a point. */
+  tolerance(point: string): number;
+}
+
+/**
+ * Runs prefixes of one prompt and compares every stored activation. The model is causal, so that one golden trace serves
+ * all prefixes.
+ */
+export function modelChecks(
+  group: string,
+  open: (dialect: DialectName) => Promise<Transformer>,
+  golden: (dialect: DialectName) => Promise<ModelGolden>,
+  dialects: readonly DialectName[],
+  lengths: readonly number[] = PROMPT_LENGTHS,
+): Check[] {
+  return dialects.flatMap((dialect) =>
+    lengths.map((length) => ({
+      group,
+      name: `${dialect}, ${length} ${length === 1 ? "token" : "tokens"}`,
+      async run() {
+        const expected = await golden(dialect);
+        const ids = Array.from(expected.trace.get("ids")!.data).slice(0, length);
+        return worstPoint(await trace(await open(dialect), ids), expected);
+      },
+    })),
+  );
+}
+
+function worstPoint(actual: Trace, { trace: golden, tolerance }: ModelGolden): CheckResult {
+  let worst: CheckResult = { error: 0, tolerance: 0, unit: "relative rms" };
+  let worstRatio = -1;
+  for (const [point, value] of actual) {
+    const [a, e] = sharedTokens(point, value, golden.get(point)!);
+    const isIds = a instanceof Int32Array;
+    const error = isIds ? differing(a, e) : relativeRms(a, e);
+    const allowed = isIds ? 0 : tolerance(point);
+    const ratio = error === 0 ? 0 : error / allowed;
+    if (ratio > worstRatio || Number.isNaN(ratio)) {
+      worst = {
+        error,
+        tolerance: allowed,
+        unit: isIds ? "differing" : "relative rms",
+        detail: `at ${point}`,
+      };
+      worstRatio = ratio;
+    }
+  }
+  return worst;
+}
+
+/** The values of the tokens that both hold; [heads, T, …] activations have their tokens in the second dimension. */
+function sharedTokens(point: string, a: HostTensor, b: HostTensor): [HostTensor["data"], HostTensor["data"]] {
+  const perHead = /attn\.(scores|weights|sink)$/.test(point);
+  const axis = perHead ? 1 : 0;
+  const T = Math.min(a.shape[axis]!, b.shape[axis]!);
+  if (!perHead) {
+    const width = a.data.length / a.shape[0]!;
+    return [a.data.subarray(0, T * width), b.data.subarray(0, T * width)];
+  }
+  const keys = a.shape.length === 3 ? T : 1;
+  const crop = ({ shape, data }: HostTensor): Float64Array => {
+    const [heads, rows, columns = 1] = shape as [number, number, number?];
+    const out = new Float64Array(heads * T * keys);
+    for (let row = 0; row < heads * T; row++) {
+      const from = (Math.floor(row / T) * rows + (row % T)) * columns;
+      out.set(data.subarray(from, from + keys), row * keys);
+    }
+    return out;
+  };
+  return [crop(a), crop(b)];
+}

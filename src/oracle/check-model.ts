@@ -1,5 +1,5 @@
 import type { HostTensor } from "../engine/ops.ts";
-import type { Transformer } from "../model/transformer.ts";
+import { load } from "../generation/model.ts";
 import type { DialectName } from "../numerics/dialects.ts";
 import { type Check, type CheckResult, differing, relativeRms } from "./checks.ts";
 import { type Trace, trace } from "./trace.ts";
@@ -16,12 +16,12 @@ export interface ModelGolden {
 }
 
 /**
- * Runs prefixes of one prompt and compares every stored activation. The model is causal, so that one golden trace serves
+ * Runs a checkpoint on prefixes of one prompt and compares every stored activation. The model is causal, so that one golden trace serves
  * all prefixes.
  */
 export function modelChecks(
   group: string,
-  open: (dialect: DialectName) => Promise<Transformer>,
+  path: string,
   golden: (dialect: DialectName) => Promise<ModelGolden>,
   dialects: readonly DialectName[],
   lengths: readonly number[] = PROMPT_LENGTHS,
@@ -33,7 +33,8 @@ export function modelChecks(
       async run() {
         const expected = await golden(dialect);
         const ids = Array.from(expected.trace.get("ids")!.data).slice(0, length);
-        return worstPoint(await trace(await open(dialect), ids), expected);
+        await using model = await load(path, { dialect });
+        return worstPoint(await trace(model.transformer, ids), expected);
       },
     })),
   );

@@ -115,26 +115,3 @@ function emptyLike(data: HostTensor["data"], shape: number[], fill = 0): HostTen
   const Values = data instanceof Float64Array ? Float64Array : Float32Array;
   return { shape, data: new Values(length).fill(fill) };
 }
-
-/** A trace as the bytes of a safetensors file: F32, ids as I32, in pieces to be written one after the other. */
-export function encodeTrace(trace: Trace, metadata: Readonly<Record<string, string>>): Uint8Array[] {
-  const header: Record<string, unknown> = { __metadata__: metadata };
-  const pieces: Uint8Array[] = [];
-  let offset = 0;
-  for (const [name, { shape, data }] of trace) {
-    const values = data instanceof Float64Array ? Float32Array.from(data) : data;
-    const end = offset + values.byteLength;
-    header[name] = {
-      dtype: values instanceof Int32Array ? "I32" : "F32",
-      shape,
-      data_offsets: [offset, end],
-    };
-    pieces.push(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-    offset = end;
-  }
-  const json = new TextEncoder().encode(JSON.stringify(header));
-  const head = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
-  new DataView(head.buffer).setBigUint64(0, BigInt(head.length - 8), true);
-  head.set(json, 8);
-  return [head, ...pieces];
-}

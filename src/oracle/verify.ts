@@ -1,0 +1,140 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ReferenceEngine } from "../engine/reference/index.ts";
+import { load } from "../generation/model.ts";
+import type { DialectName } from "../numerics/dialects.ts";
+import { modelChecks } from "./check-model.ts";
+import { opChecks } from "./check-ops.ts";
+import { type Check, differing, relativeRms } from "./checks.ts";
+import { type Trace, trace } from "./trace.ts";
+import { readTrace } from "./trace-file.ts";
+
+/**
+ * The golden suite: what this package computes against what PyTorch, transformers and mpmath computed.
+ *
+ * @param golden folder with `ops/` and `model/`, as scripts/golden writes them
+ */
+export function goldenChecks(golden: string): Check[] {
+  const read = remembering(async (file: string) => (await readTrace(join(golden, file))).trace);
+  return [
+    ...opChecks(
+      (dialect) => new ReferenceEngine(dialect),
+      (file) => read(`ops/${file}.safetensors`),
+    ),
+    ...wholeModelChecks(join(golden, "model"), (file) => read(`model/${file}.safetensors`)),
+  ];
+}
+
+/** The golden trace that each dialect is held against. */
+const TRACE_OF: Readonly<Record<DialectName, string>> = {
+  f64: "f64",
+  f32: "f64",
+  "bf16-openai": "bf16-openai",
+  "bf16-hf": "bf16-transformers",
+};
+
+/** Distances between PyTorch's own runs, as manifest.json has them. */
+type Distances = Readonly<Record<string, Readonly<Record<string, { readonly all: number }>>>>;
+
+function wholeModelChecks(folder: string, read: (file: string) => Promise<Trace>): Check[] {
+  const distances = remembering(async (_: "") => {
+    const manifest = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8"));
+    return manifest.distances as Distances;
+  });
+  const golden = async (dialect: DialectName) => {
+    const measured = await distances("");
+    return {
+      trace: await read(TRACE_OF[dialect]),
+      tolerance(point: string): number {
+        const group = point.replace(/^layers\.\d+\./, "");
+        const distance = (run: string): number => measured[`${run} to f64`]?.[group]?.all ?? 0;
+        // float64 is stored rounded to float32. float32 may stray as PyTorch's own does, or three times as far on an
+        // unlucky prompt; a bf16 dialect a third of what its own source strays from the truth.
+        if (dialect === "f64") return 1e-7;
+        if (dialect === "f32") return Math.max(1e-7, 3 * distance("f32-openai"));
+        return distance(TRACE_OF[dialect]) / 3;
+      },
+    };
+  };
+  const dialects: DialectName[] = ["f64", "f32", "bf16-openai", "bf16-hf"];
+  return [
+    ...modelChecks("model, Hugging Face", join(folder, "checkpoint"), golden, dialects),
+    ...modelChecks("model, original", join(folder, "original"), golden, ["f32"], [300]),
+    ...modelChecks("model, GGUF bf16", join(folder, "gguf/model-BF16.gguf"), golden, ["f32"], [300]),
+    ...modelChecks("model, GGUF f32", join(folder, "gguf/model-F32.gguf"), golden, ["f32"], [300]),
+  ];
+}
+
+/** What can be checked of any checkpoint, with no golden at hand. */
+export function checkpointChecks(path: string): Check[] {
+  const group = "checkpoint";
+  const run = async (dialect: DialectName, chunkSize = 8): Promise<Trace> => {
+    await using model = await load(path, { dialect });
+    return trace(model.transformer, someIds(model.config.vocabSize), { chunkSize });
+  };
+  const narrow = remembering((_: "") => run("f32"));
+  return [
+    {
+      group,
+      name: "files have the digests of manifest.json",
+      async run() {
+        return { error: await wrongDigests(path), tolerance: 0, unit: "differing" };
+      },
+    },
+    {
+      group,
+      name: "f32 against f64",
+      async run() {
+        const [a, truth] = [await narrow(""), await run("f64")];
+        const errors = [...truth].map(([point, { data }]) => ({
+          point,
+          error: relativeRms(a.get(point)!.data, data),
+        }));
+        const worst = errors.reduce((x, y) => (y.error <= x.error ? x : y));
+        return { error: worst.error, tolerance: 2e-5, unit: "relative rms", detail: `at ${worst.point}` };
+      },
+    },
+    {
+      group,
+      name: "chunks of 3 tokens give the same bits as one pass",
+      async run() {
+        const chunked = await run("f32", 3);
+        let error = 0;
+        for (const [point, { data }] of await narrow("")) error += differing(chunked.get(point)!.data, data);
+        return { error, tolerance: 0, unit: "differing" };
+      },
+    },
+  ];
+}
+
+/** Eight token ids spread over the vocabulary. */
+function someIds(vocabSize: number): number[] {
+  return Array.from({ length: 8 }, (_, i) => Math.floor(((i + 0.5) / 8) * vocabSize));
+}
+
+/** How many files differ from the SHA-256 that a manifest.json beside them states. */
+async function wrongDigests(path: string): Promise<number> {
+  await using model = await load(path);
+  const manifest = (await model.checkpoint.readJson("manifest.json")) as
+    | { files?: Record<string, { sha256?: string }> }
+    | undefined;
+  let wrong = 0;
+  for (const [name, { sha256 }] of Object.entries(manifest?.files ?? {})) {
+    const digest = createHash("sha256").update(await readFile(join(path, name)));
+    if (digest.digest("hex") !== sha256) wrong++;
+  }
+  return wrong;
+}
+
+/** Calls an asynchronous function once for each argument. */
+function remembering<A, R>(call: (argument: A) => Promise<R>): (argument: A) => Promise<R> {
+  const results = new Map<A, Promise<R>>();
+  return (argument) => {
+    const known = results.get(argument);
+    if (known) return known;
+    const result = call(argument);
+    results.set(argument, result);
+    return result;
+  };
+}

@@ -1,4 +1,7 @@
+import { Fields } from "./checkpoint/fields.ts";
+import type { GgufValue } from "./checkpoint/gguf.ts";
 import { ConfigError } from "./errors.ts";
+import { log } from "./numerics/elementary.ts";
 
 /**
  * The hyper-parameters of a gpt-oss model: one flat record, whichever file they came from.
@@ -40,4 +43,316 @@ export interface RopeConfig {
   readonly originalContextLength: number;
   /** Whether the bounds of the ramp are rounded to whole dimensions; gpt-oss says no. */
   readonly truncate: boolean;
+}
+
+/** A `config.json` of Hugging Face's layout, as transformers' `GptOssConfig` reads it, whose defaults it shares. */
+export function configFromHuggingFace(json: unknown, where: string): ModelConfig {
+  const fields = Fields.fromJson(json, where);
+  fields.expect("model_type", "gpt_oss");
+  fields.expect("hidden_act", "silu"); // what it calls silu is the clamped SwiGLU all the same
+  fields.expect("attention_bias", true);
+  fields.child("quantization_config")?.expect("quant_method", "mxfp4");
+  const numLayers = fields.size("num_hidden_layers", MAX.layers, 36);
+  const numAttentionHeads = fields.size("num_attention_heads", MAX.heads, 64);
+  const hiddenSize = fields.size("hidden_size", MAX.width, 2880);
+  // OpenAI's files hold both names; transformers reads the first
+  const expertsPerToken = fields.agreeing(
+    ["num_experts_per_tok", "experts_per_token"],
+    (key) => fields.size(key, MAX.experts),
+    4,
+  );
+  const maxContextLength = fields.size("max_position_embeddings", MAX.context, 131072);
+  return validated(
+    {
+      numLayers,
+      vocabSize: fields.size("vocab_size", MAX.vocab, 201088),
+      hiddenSize,
+      intermediateSize: fields.size("intermediate_size", MAX.width, 2880),
+      numExperts: fields.agreeing(
+        ["num_local_experts", "num_experts"],
+        (key) => fields.size(key, MAX.experts),
+        128,
+      ),
+      expertsPerToken,
+      numAttentionHeads,
+      numKeyValueHeads: fields.size("num_key_value_heads", MAX.heads, 8),
+      headDim: fields.size("head_dim", MAX.width, 64),
+      slidingWindow: fields.size("sliding_window", MAX.context, 128),
+      layerTypes: layerTypesFromHuggingFace(fields, numLayers),
+      rmsNormEps: fields.number("rms_norm_eps", 1e-5),
+      swigluLimit: fields.number("swiglu_limit", 7),
+      swigluAlpha: fields.number("swiglu_alpha", 1.702),
+      rope: ropeFromHuggingFace(fields, maxContextLength),
+      maxContextLength,
+    },
+    where,
+  );
+}
+
+/** `original/config.json`: exactly the 16 fields of `ModelConfig` in OpenAI's `gpt_oss/torch/model.py`. */
+export function configFromOriginal(json: unknown, where: string): ModelConfig {
+  const fields = Fields.fromJson(json, where);
+  const numLayers = fields.size("num_hidden_layers", MAX.layers);
+  const originalContextLength = fields.size("initial_context_length", MAX.context);
+  const factor = fields.number("rope_scaling_factor");
+  const config: ModelConfig = {
+    numLayers,
+    vocabSize: fields.size("vocab_size", MAX.vocab),
+    hiddenSize: fields.size("hidden_size", MAX.width),
+    intermediateSize: fields.size("intermediate_size", MAX.width),
+    numExperts: fields.size("num_experts", MAX.experts),
+    expertsPerToken: fields.size("experts_per_token", MAX.experts),
+    numAttentionHeads: fields.size("num_attention_heads", MAX.heads),
+    numKeyValueHeads: fields.size("num_key_value_heads", MAX.heads),
+    headDim: fields.size("head_dim", MAX.width),
+    slidingWindow: fields.size("sliding_window", MAX.context),
+    layerTypes: alternating(numLayers),
+    rmsNormEps: 1e-5,
+    swigluLimit: fields.number("swiglu_limit"),
+    swigluAlpha: 1.702,
+    rope: {
+      theta: fields.number("rope_theta"),
+      factor,
+      betaFast: fields.number("rope_ntk_beta"),
+      betaSlow: fields.number("rope_ntk_alpha"),
+      originalContextLength,
+      truncate: false,
+    },
+    maxContextLength: Math.round(originalContextLength * factor),
+  };
+  fields.refuseUnread();
+  return validated(config, where);
+}
+
+/** Metadata of a GGUF file as llama.cpp's converter writes it for the architecture "gpt-oss". */
+export function configFromGguf(metadata: ReadonlyMap<string, GgufValue>, where: string): ModelConfig {
+  const fields = Fields.fromGguf(metadata, where);
+  fields.expect("general.architecture", "gpt-oss");
+  const key = (name: string): string => `gpt-oss.${name}`;
+  const numLayers = fields.size(key("block_count"), MAX.layers);
+  const headDim = fields.size(key("attention.key_length"), MAX.width);
+  fields.expect(key("attention.value_length"), headDim);
+  fields.expect(key("rope.dimension_count"), headDim);
+  fields.expect(key("attention.sliding_window_pattern"), 2);
+  fields.expect(key("rope.scaling.attn_factor"), 1);
+  fields.expect(key("rope.scaling.yarn_attn_factor"), 1);
+  fields.expect(key("rope.scaling.yarn_ext_factor"), 1);
+  const maxContextLength = fields.size(key("context_length"), MAX.context);
+  const scaling = fields.choice(key("rope.scaling.type"), ["yarn", "none"], "none");
+  const theta = fields.number(key("rope.freq_base"));
+  return validated(
+    {
+      numLayers,
+      vocabSize: fields.agreeing([key("vocab_size"), "tokenizer.ggml.tokens"], (name) =>
+        name === "tokenizer.ggml.tokens" ? fields.count(name, MAX.vocab) : fields.size(name, MAX.vocab),
+      ),
+      hiddenSize: fields.size(key("embedding_length"), MAX.width),
+      intermediateSize: fields.agreeing(
+        [key("expert_feed_forward_length"), key("feed_forward_length")],
+        (name) => fields.size(name, MAX.width),
+      ),
+      numExperts: fields.size(key("expert_count"), MAX.experts),
+      expertsPerToken: fields.size(key("expert_used_count"), MAX.experts),
+      numAttentionHeads: fields.size(key("attention.head_count"), MAX.heads),
+      numKeyValueHeads: fields.size(key("attention.head_count_kv"), MAX.heads),
+      headDim,
+      slidingWindow: fields.size(key("attention.sliding_window"), MAX.context),
+      layerTypes: alternating(numLayers),
+      rmsNormEps: fields.number(key("attention.layer_norm_rms_epsilon")),
+      swigluLimit: 7, // no keys for these two: llama.cpp has them in its code
+      swigluAlpha: 1.702,
+      rope:
+        scaling === "none"
+          ? plainRope(theta, maxContextLength)
+          : {
+              theta,
+              factor: fields.number(key("rope.scaling.factor")),
+              betaFast: fields.number(key("rope.scaling.yarn_beta_fast"), 32),
+              betaSlow: fields.number(key("rope.scaling.yarn_beta_slow"), 1),
+              originalContextLength: fields.size(
+                key("rope.scaling.original_context_length"),
+                MAX.context,
+                maxContextLength,
+              ),
+              // llama.cpp rounds the ramp's bounds whatever the model; gpt-oss was trained without
+              truncate: false,
+            },
+      maxContextLength,
+    },
+    where,
+  );
+}
+
+/** More than any model has; a file that says more is damaged, and must not make us allocate by it. */
+const MAX = {
+  layers: 1024,
+  heads: 4096,
+  experts: 4096,
+  width: 2 ** 20,
+  vocab: 2 ** 24,
+  context: 2 ** 31,
+} as const;
+
+function alternating(numLayers: number): LayerType[] {
+  return Array.from({ length: numLayers }, (_, i) => (i % 2 === 0 ? "sliding" : "full"));
+}
+
+function plainRope(theta: number, contextLength: number): RopeConfig {
+  return {
+    theta,
+    factor: 1,
+    betaFast: 32,
+    betaSlow: 1,
+    originalContextLength: contextLength,
+    truncate: false,
+  };
+}
+
+function layerTypesFromHuggingFace(fields: Fields, numLayers: number): LayerType[] {
+  const list = fields.list("layer_types");
+  if (list === undefined) return alternating(numLayers);
+  if (list.length !== numLayers) {
+    fields.fail(
+      "layer_types",
+      "layer_types has another length than num_hidden_layers",
+      numLayers,
+      list.length,
+    );
+  }
+  return list.map((type, i) => {
+    if (type === "sliding_attention") return "sliding";
+    if (type === "full_attention") return "full";
+    return fields.fail(
+      `layer_types[${i}]`,
+      "unknown layer type",
+      '"sliding_attention" or "full_attention"',
+      type,
+    );
+  });
+}
+
+/**
+ * OpenAI's files have `rope_scaling` beside `rope_theta`; transformers 5 writes `rope_parameters` with the theta
+ * inside, for some models one a layer type.
+ */
+function ropeFromHuggingFace(fields: Fields, maxContextLength: number): RopeConfig {
+  const originalContextLength = fields.has("initial_context_length")
+    ? fields.size("initial_context_length", MAX.context)
+    : undefined;
+  const theta = fields.has("rope_theta") ? fields.number("rope_theta") : undefined;
+  const parse = (rope: Fields): RopeConfig => {
+    const type = rope.choice(rope.has("rope_type") ? "rope_type" : "type", ["yarn", "default"], "default");
+    const ownTheta = rope.number("rope_theta", theta ?? 150000);
+    rope.expect("partial_rotary_factor", 1);
+    if (theta !== undefined) rope.expect("rope_theta", theta);
+    if (type === "default") return plainRope(ownTheta, originalContextLength ?? maxContextLength);
+    if (originalContextLength !== undefined)
+      rope.expect("original_max_position_embeddings", originalContextLength);
+    const factor = rope.number("factor");
+    // this model has no other attention factor than the paper's
+    const implied = 0.1 * log(Math.max(factor, 1)) + 1;
+    if (rope.has("attention_factor") && Math.abs(rope.number("attention_factor") - implied) > 1e-6) {
+      rope.fail(
+        "attention_factor",
+        "another attention factor than YaRN's is not supported",
+        implied,
+        rope.number("attention_factor"),
+      );
+    }
+    for (const name of ["mscale", "mscale_all_dim"]) {
+      if (rope.has(name)) rope.fail(name, "mscale is not supported with gpt-oss");
+    }
+    return {
+      theta: ownTheta,
+      factor,
+      betaFast: rope.number("beta_fast", 32),
+      betaSlow: rope.number("beta_slow", 1),
+      originalContextLength: rope.size(
+        "original_max_position_embeddings",
+        MAX.context,
+        originalContextLength ?? maxContextLength,
+      ),
+      truncate: rope.boolean("truncate", true),
+    };
+  };
+  const found = ["rope_scaling", "rope_parameters"].flatMap((name) => {
+    const rope = fields.child(name);
+    if (rope === undefined) return [];
+    const nested = ["sliding_attention", "full_attention"].flatMap((type) => rope.child(type) ?? []);
+    return (nested.length > 0 ? nested : [rope]).map(parse);
+  });
+  const [first, ...others] = found;
+  if (first === undefined) {
+    // what GptOssConfig takes when the file says nothing
+    const yarn = { factor: 32, betaFast: 32, betaSlow: 1, originalContextLength: 4096, truncate: false };
+    return { theta: theta ?? 150000, ...yarn };
+  }
+  for (const other of others) {
+    if (JSON.stringify(other) !== JSON.stringify(first)) {
+      fields.fail(
+        "rope_parameters",
+        "the RoPE settings contradict each other",
+        JSON.stringify(first),
+        JSON.stringify(other),
+      );
+    }
+  }
+  return first;
+}
+
+/** Refuses what no gpt-oss model can be, whichever file says it. */
+function validated(config: ModelConfig, where: string): ModelConfig {
+  const { numAttentionHeads, numKeyValueHeads, headDim, expertsPerToken, numExperts, rope } = config;
+  const refuse = (what: string, expected: string | number, found: string | number): never => {
+    throw new ConfigError(what, { where, expected, found });
+  };
+  if (numAttentionHeads % numKeyValueHeads !== 0) {
+    refuse(
+      "attention heads can't be shared out among the key-value heads",
+      `a multiple of ${numKeyValueHeads}`,
+      numAttentionHeads,
+    );
+  }
+  if (headDim % 2 !== 0) refuse("RoPE needs an even head dimension", "an even number", headDim);
+  if (expertsPerToken > numExperts) {
+    refuse("more experts per token than there are", `at most ${numExperts}`, expertsPerToken);
+  }
+  const positive = {
+    rmsNormEps: config.rmsNormEps,
+    swigluLimit: config.swigluLimit,
+    swigluAlpha: config.swigluAlpha,
+  };
+  for (const [name, value] of Object.entries(positive)) {
+    if (!(value > 0 && value < 1e6)) refuse(`${name} is out of range`, "a positive number", value);
+  }
+  if (!(rope.theta > 1 && rope.theta < 1e12))
+    refuse("RoPE's theta is out of range", "a number above 1", rope.theta);
+  if (!(rope.factor >= 1 && rope.factor <= 1e6)) {
+    refuse("RoPE's scaling factor is out of range", "a number of 1 or more", rope.factor);
+  }
+  if (rope.factor > 1) validateRamp(rope, headDim, refuse);
+  if (config.maxContextLength > MAX.context) {
+    refuse("the context length is out of range", `at most ${MAX.context}`, config.maxContextLength);
+  }
+  return config;
+}
+
+/** gpt_oss/torch/model.py asserts 0 < low < high < headDim / 2 − 1; with `truncate`, transformers clamps instead. */
+function validateRamp(
+  { theta, betaFast, betaSlow, originalContextLength, truncate }: RopeConfig,
+  headDim: number,
+  refuse: (what: string, expected: string, found: string) => never,
+): void {
+  const half = headDim / 2;
+  const bound = (turns: number): number =>
+    (half * log(originalContextLength / (turns * 2 * Math.PI))) / log(theta);
+  const [low, high] =
+    betaSlow > 0 && betaFast > 0 ? [bound(betaFast), bound(betaSlow)] : [Number.NaN, Number.NaN];
+  const ok = truncate
+    ? Math.max(Math.floor(low), 0) < Math.min(Math.ceil(high), headDim - 1)
+    : 0 < low && low < high && high < half - 1;
+  if (!ok) {
+    const found = `${low.toFixed(3)} and ${high.toFixed(3)}`;
+    refuse("YaRN's ramp over the dimensions is impossible", `0 < low < high < ${half - 1}`, found);
+  }
 }

@@ -4,11 +4,13 @@ import type { HostTensor, Ops, Tensor, Weight } from "../engine/ops.ts";
 import { concentration, inverseFrequencies, ropeTable } from "../model/rope.ts";
 import type { DialectName } from "../numerics/dialects.ts";
 import { cos, exp, log, pow, sin } from "../numerics/elementary.ts";
-import { E8M0_VALUES, FP4_VALUES } from "../numerics/mxfp4.ts";
+import { dequantizeMxfp4, E8M0_VALUES, FP4_VALUES } from "../numerics/mxfp4.ts";
+import { dequantizeQ8_0 } from "../numerics/q8-0.ts";
 import { type Check, differing, maxFloat32Ulps, maxRelative, relativeRms } from "./checks.ts";
+import type { Trace } from "./trace.ts";
 
 /** Reads one file of golden/ops: its tensors by name. */
-export type OpVectors = (file: string) => Promise<ReadonlyMap<string, HostTensor>>;
+export type OpVectors = (file: string) => Promise<Trace>;
 
 /**
  * Errors that each dialect may show against PyTorch. float64 leaves the order of sums; float32 that and, in the
@@ -53,18 +55,41 @@ function mathChecks(vectors: OpVectors): Check[] {
   }));
 }
 
-/** Every FP4 code under every scale, and both block layouts. */
+/** Every FP4 code under every scale, and whole blocks. Dequantised values are exact: not one bit may differ. */
 function formatChecks(vectors: OpVectors): Check[] {
-  return [
-    {
-      group: "MXFP4",
-      name: "255 scales × 16 codes", // scale 255 is refused where a checkpoint is read
-      async run() {
-        const expected = (await vectors("mxfp4")).get("table.f32")!.data.subarray(0, 255 * 16);
-        const actual = Float32Array.from(expected, (_, i) => FP4_VALUES[i % 16]! * E8M0_VALUES[i >> 4]!);
-        return { error: differing(actual, expected), tolerance: 0, unit: "differing" };
-      },
+  const check = (
+    name: string,
+    file: string,
+    run: (golden: Trace) => { actual: Float32Array; expected: HostTensor["data"] },
+  ): Check => ({
+    group: "number formats",
+    name,
+    async run() {
+      const { actual, expected } = run(await vectors(file));
+      return { error: differing(actual, expected), tolerance: 0, unit: "differing" };
     },
+  });
+  const bytes = (golden: Trace, name: string): Uint8Array => Uint8Array.from(golden.get(name)!.data);
+  return [
+    check("MXFP4: 255 scales × 16 codes", "mxfp4", (golden) => {
+      const expected = golden.get("table.f32")!.data.subarray(0, 255 * 16); // scale 255 is NaN here, as the standard says
+      return {
+        actual: Float32Array.from(expected, (_, i) => FP4_VALUES[i % 16]! * E8M0_VALUES[i >> 4]!),
+        expected,
+      };
+    }),
+    check("MXFP4: blocks", "mxfp4", (golden) => {
+      const expected = golden.get("example.openai")!.data;
+      const actual = new Float32Array(expected.length);
+      dequantizeMxfp4(bytes(golden, "example.blocks"), bytes(golden, "example.scales"), actual);
+      return { actual, expected };
+    }),
+    check("Q8_0: blocks", "gguf-blocks", (golden) => {
+      const expected = golden.get("q8_0.f32")!.data;
+      const actual = new Float32Array(expected.length);
+      dequantizeQ8_0(bytes(golden, "q8_0.bytes"), actual);
+      return { actual, expected };
+    }),
   ];
 }
 
@@ -89,10 +114,7 @@ function ropeTableChecks(vectors: OpVectors): Check[] {
     (["f64", "f32"] as const).flatMap((precision): Check[] => {
       const wide = precision === "f64" ? (x: number): number => x : Math.fround;
       const frequencies = inverseFrequencies(rope, headDim, wide);
-      const check = (
-        name: string,
-        actual: (golden: ReadonlyMap<string, HostTensor>) => Float64Array,
-      ): Check => ({
+      const check = (name: string, actual: (golden: Trace) => Float64Array): Check => ({
         group: "YaRN",
         name: `${set} ${name} ${precision}`,
         async run() {
@@ -112,7 +134,7 @@ function ropeTableChecks(vectors: OpVectors): Check[] {
       });
       const table =
         (part: "cos" | "sin") =>
-        (golden: ReadonlyMap<string, HostTensor>): Float64Array => {
+        (golden: Trace): Float64Array => {
           const rows = Array.from(golden.get("positions")!.data, (position) =>
             ropeTable(frequencies, rope, position, 1, { round: wide, wide }),
           );
@@ -138,7 +160,7 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
     group: string,
     file: string,
     name: string,
-    run: (golden: ReadonlyMap<string, HostTensor>) => Promise<HostTensor["data"]>,
+    run: (golden: Trace) => Promise<HostTensor["data"]>,
     expectedName = `${name}.${suffix}`,
     elementwise = false, // where values of all magnitudes count, and none is a difference of larger ones
   ): Check => ({
@@ -152,9 +174,8 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
     },
   });
 
-  const values = (golden: ReadonlyMap<string, HostTensor>, name: string): Tensor =>
-    ops.write(golden.get(name)!);
-  const weight = (golden: ReadonlyMap<string, HostTensor>, name: string): Promise<Weight> =>
+  const values = (golden: Trace, name: string): Tensor => ops.write(golden.get(name)!);
+  const weight = (golden: Trace, name: string): Promise<Weight> =>
     ops.loadWeight(sourceOf(name, golden.get(name)!));
 
   return [
@@ -203,9 +224,7 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
       ),
     ),
     ...["e8k4", "e32k4", "e128k4", "e3k2", "e5k1"].flatMap((set): Check[] => {
-      const route = async (
-        golden: ReadonlyMap<string, HostTensor>,
-      ): Promise<{ ids: Tensor; weights: Tensor }> => {
+      const route = async (golden: Trace): Promise<{ ids: Tensor; weights: Tensor }> => {
         const logits = values(golden, `${set}.logits`);
         const ids = await ops.topK(logits, golden.get(`${set}.ids`)!.shape[1]!);
         return { ids, weights: await ops.softmax(await ops.gather(logits, ids)) };
@@ -249,7 +268,7 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
 /** Attention over a whole sequence; `window` 0 means none. */
 async function attention(
   ops: Ops,
-  golden: ReadonlyMap<string, HostTensor>,
+  golden: Trace,
   size: string,
   window: number,
 ): Promise<Record<string, HostTensor["data"]>> {

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { ReferenceEngine } from "../engine/reference/index.ts";
+import { CheckpointError } from "../errors.ts";
 import { load } from "../generation/model.ts";
 import type { DialectName } from "../numerics/dialects.ts";
 import { modelChecks } from "./check-model.ts";
@@ -70,8 +71,8 @@ function wholeModelChecks(folder: string, read: (file: string) => Promise<Trace>
 export function checkpointChecks(path: string): Check[] {
   const group = "checkpoint";
   const run = async (dialect: DialectName, chunkSize = 8): Promise<Trace> => {
-    await using model = await load(path, { dialect });
-    return trace(model.transformer, someIds(model.config.vocabSize), { chunkSize });
+    await using model = await load(path, { dialect, tokenizer: false });
+    return await trace(model.transformer, someIds(model.config.vocabSize), { chunkSize });
   };
   const narrow = remembering((_: "") => run("f32"));
   return [
@@ -115,12 +116,14 @@ function someIds(vocabSize: number): number[] {
 
 /** How many files differ from the SHA-256 that a manifest.json beside them states. */
 async function wrongDigests(path: string): Promise<number> {
-  await using model = await load(path);
+  await using model = await load(path, { tokenizer: false });
   const manifest = (await model.checkpoint.readJson("manifest.json")) as
     | { files?: Record<string, { sha256?: string }> }
     | undefined;
   let wrong = 0;
   for (const [name, { sha256 }] of Object.entries(manifest?.files ?? {})) {
+    if (basename(name) !== name)
+      throw new CheckpointError("manifest.json names a file elsewhere", { found: name });
     const digest = createHash("sha256").update(await readFile(join(path, name)));
     if (digest.digest("hex") !== sha256) wrong++;
   }

@@ -1,0 +1,71 @@
+import { CheckpointError } from "../errors.ts";
+
+/** Bytes that can be read by range: a file on disk, a browser's File, or a piece of memory. */
+export interface RandomAccessFile {
+  /** Name without folders: it tells the format, and the place among shards. */
+  readonly name: string;
+  /** In bytes. */
+  readonly size: number;
+  /** Reads bytes [offset, offset + length); fails if the file ends before. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** A Blob, such as a File that the user of a web page picked. */
+export class BlobFile implements RandomAccessFile {
+  readonly name: string;
+  readonly size: number;
+  readonly #blob: Blob;
+
+  constructor(blob: Blob, name: string) {
+    this.#blob = blob;
+    this.name = name;
+    this.size = blob.size;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    checkRange(this, offset, length);
+    const bytes = new Uint8Array(await this.#blob.slice(offset, offset + length).arrayBuffer());
+    return bytes.length === length ? bytes : endsEarly(this, offset + bytes.length);
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** A file that lies in memory. */
+export class MemoryFile implements RandomAccessFile {
+  readonly name: string;
+  readonly size: number;
+  readonly #bytes: Uint8Array;
+
+  constructor(name: string, bytes: Uint8Array) {
+    this.name = name;
+    this.size = bytes.length;
+    this.#bytes = bytes;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    checkRange(this, offset, length);
+    return this.#bytes.slice(offset, offset + length);
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** Throws unless [offset, offset + length) lies within the file, so that no length read from a file is believed. */
+export function checkRange(file: RandomAccessFile, offset: number, length: number): void {
+  if (!Number.isSafeInteger(offset) || offset < 0 || !Number.isSafeInteger(length) || length < 0) {
+    throw new RangeError(`impossible range: ${length} bytes at ${offset} of ${file.name}`);
+  }
+  if (offset + length > file.size) endsEarly(file, file.size, offset + length);
+}
+
+/** The error for a file that has become shorter, or was never as long as its header says. */
+export function endsEarly(file: RandomAccessFile, found: number, expected: number = file.size): never {
+  throw new CheckpointError("the file ends too early", {
+    where: file.name,
+    expected: `at least ${expected} bytes`,
+    found,
+    hint: "The download may be incomplete.",
+  });
+}

@@ -1,0 +1,6 @@
+export { BlobFile, MemoryFile, type RandomAccessFile } from "./file.ts";
+export { type GgufArray, GgufMetadata, type GgufScalar, type GgufValue } from "./gguf.ts";
+export { type OpenCheckpoint, openCheckpoint, openCheckpointFiles } from "./open.ts";
+export { encodeSafetensorsHeader, readSafetensors, type Safetensors } from "./safetensors.ts";
+export type { StoredTensor } from "./tensors.ts";
+export * from "./weights.ts";

@@ -1,0 +1,52 @@
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { UsageError } from "../../errors.ts";
+import type { Sink, SinkFile } from "./sink.ts";
+
+/** A new folder: its files gather under another name beside it, and it appears when it is complete. */
+export class FolderSink implements Sink {
+  readonly #path: string;
+  readonly #temporary: string;
+
+  private constructor(path: string) {
+    this.#path = path;
+    this.#temporary = join(dirname(path), `.${basename(path)}.incomplete-${process.pid}`);
+  }
+
+  /** @throws UsageError if there is something in the folder already */
+  static async create(path: string): Promise<FolderSink> {
+    const sink = new FolderSink(resolve(path));
+    const existing = await readdir(sink.#path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return [];
+      throw new UsageError("can't write there", { where: path, found: error.message, cause: error });
+    });
+    if (existing.length > 0) {
+      const hint = "Give a folder that is empty or doesn't exist.";
+      throw new UsageError("the folder is not empty", { where: path, found: existing[0]!, hint });
+    }
+    await mkdir(sink.#temporary, { recursive: true });
+    return sink;
+  }
+
+  async create(name: string): Promise<SinkFile> {
+    const handle = await open(join(this.#temporary, name), "wx");
+    return {
+      async write(bytes) {
+        for (let done = 0; done < bytes.length; ) {
+          done += (await handle.write(bytes, done, bytes.length - done)).bytesWritten;
+        }
+      },
+      close: () => handle.close(),
+    };
+  }
+
+  /** Makes the folder appear. */
+  async finish(): Promise<void> {
+    await rename(this.#temporary, this.#path); // takes the place of an empty folder, too
+  }
+
+  /** Removes what was written. */
+  async abandon(): Promise<void> {
+    await rm(this.#temporary, { recursive: true, force: true });
+  }
+}

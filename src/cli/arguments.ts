@@ -1,0 +1,88 @@
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { InvalidArgumentError, Option } from "commander";
+import { UsageError } from "../errors.ts";
+import { DIALECTS } from "../numerics/dialects.ts";
+
+/** The trained checkpoint that the package brings along. */
+export const SMALL_CHECKPOINT: string = fileURLToPath(new URL("../../golden/small", import.meta.url));
+
+/** Path of a model that the user named, or of the small checkpoint. */
+export function modelPath(model: string | undefined): string {
+  if (model === undefined) return SMALL_CHECKPOINT;
+  if (existsSync(model)) return model;
+  const looksLikeHubName = /^[\w.-]+\/[\w.-]+$/.test(model) && !model.startsWith(".");
+  throw new UsageError("no such model", {
+    where: model,
+    hint: looksLikeHubName
+      ? "Hub names can't be downloaded yet: give the folder or .gguf file of a downloaded checkpoint."
+      : "MODEL is a folder with config.json and .safetensors files, or a .gguf file.",
+  });
+}
+
+export function dialectOption(): Option {
+  return new Option("--dialect <name>", "rounding points to follow")
+    .choices(Object.keys(DIALECTS))
+    .default("f32");
+}
+
+export function modelOption(): Option {
+  return new Option("--model <path>", "checkpoint folder or .gguf file (default: the small checkpoint)");
+}
+
+export function threadsOption(): Option {
+  return new Option("--threads <n>", "threads (the dialects so far run on one)").argParser(integer(1));
+}
+
+export function effortOption(): Option {
+  return new Option("--effort <level>", "reasoning effort")
+    .choices(["low", "medium", "high"])
+    .default("medium");
+}
+
+/** Parses an option that is an integer of at least `min`. */
+export function integer(min: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !Number.isSafeInteger(value) || value < min) {
+      throw new InvalidArgumentError(`Expected an integer of ${min} or more.`);
+    }
+    return value;
+  };
+}
+
+/** Parses an option that is a number from `min` to `max`. */
+export function number(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value >= min && value <= max)) {
+      throw new InvalidArgumentError(`Expected a number from ${min} to ${max}.`);
+    }
+    return value;
+  };
+}
+
+/** Token ids from a JSON file: an array, or an object with an array `ids`. */
+export async function readIds(path: string): Promise<number[]> {
+  const text = await readFile(path, "utf8");
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new UsageError("not a JSON file", { where: path, found: (cause as Error).message, cause });
+  }
+  const ids = Array.isArray(json) ? json : (json as { ids?: unknown } | null)?.ids;
+  if (!Array.isArray(ids) || ids.length === 0) {
+    throw new UsageError("no token ids", { where: path, expected: 'an array of integers, or {"ids": […]}' });
+  }
+  const bad = ids.findIndex((id) => !Number.isSafeInteger(id) || id < 0);
+  if (bad >= 0) {
+    throw new UsageError("not a token id", {
+      where: `${path}, index ${bad}`,
+      expected: "an integer of 0 or more",
+      found: JSON.stringify(ids[bad]),
+    });
+  }
+  return ids as number[];
+}

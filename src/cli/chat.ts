@@ -1,0 +1,111 @@
+import { createInterface } from "node:readline/promises";
+import type { Command } from "commander";
+import { chat } from "../generation/chat.ts";
+import { load } from "../generation/model.ts";
+import { developerMessage, type Message, type ReasoningEffort, systemMessage } from "../harmony/index.ts";
+import type { DialectName } from "../numerics/dialects.ts";
+import {
+  dialectOption,
+  effortOption,
+  integer,
+  modelOption,
+  modelPath,
+  number,
+  threadsOption,
+} from "./arguments.ts";
+import { dim, today } from "./terminal.ts";
+
+export function register(program: Command): void {
+  program
+    .command("chat")
+    .description("talk with a model; its reasoning is dimmed")
+    .addOption(modelOption())
+    .addOption(effortOption())
+    .option("--instructions <text>", "instructions for the developer message")
+    .option(
+      "--temperature <t>",
+      "0 is greedy (default: the checkpoint's generation_config, else 1)",
+      number(0, 100),
+    )
+    .option("--seed <s>", "seed of the sampling", integer(Number.MIN_SAFE_INTEGER), 0)
+    .option("--date <yyyy-mm-dd>", "date that the model is told", today())
+    .addOption(dialectOption())
+    .addOption(threadsOption())
+    .action(run);
+}
+
+interface Options {
+  model?: string;
+  effort: ReasoningEffort;
+  instructions?: string;
+  temperature?: number;
+  seed: number;
+  date: string;
+  dialect: DialectName;
+}
+
+const HELP =
+  "/effort low|medium|high, /new for a new conversation, /exit or Ctrl-D to leave; Ctrl-C stops an answer";
+
+async function run(options: Options): Promise<void> {
+  const { stdout } = process;
+  await using model = await load(modelPath(options.model), { dialect: options.dialect });
+  stdout.write(`${dim(`${model.checkpoint.location}. ${HELP}`, stdout)}\n`);
+
+  let effort = options.effort;
+  let history: Message[] = [];
+  const input = createInterface({ input: process.stdin, output: stdout, terminal: stdout.isTTY });
+  input.setPrompt(stdout.isTTY ? "> " : "");
+  let answering: AbortController | undefined;
+  input.on("SIGINT", () => (answering ? answering.abort() : input.close()));
+
+  input.prompt();
+  for await (const line of input) {
+    const text = line.trim();
+    const [command, argument] = text.split(/\s+/) as [string, string?];
+    if (command === "/exit") break;
+    if (command === "/new") history = [];
+    else if (command === "/effort" && isEffort(argument)) effort = argument;
+    else if (text.startsWith("/")) stdout.write(`${dim(HELP, stdout)}\n`);
+    else if (text !== "") {
+      history.push({ role: "user", content: text });
+      answering = new AbortController();
+      history.push(...(await answer([...preamble(effort, options), ...history], answering.signal)));
+      answering = undefined;
+    }
+    input.prompt();
+  }
+  input.close();
+
+  /** Prints the answer as it comes, and returns the messages that the model wrote. */
+  async function answer(messages: readonly Message[], signal: AbortSignal): Promise<Message[]> {
+    const written: Message[] = [];
+    const { temperature, seed } = options;
+    try {
+      for await (const { header, delta, message } of chat(model, messages, {
+        seed,
+        signal,
+        ...(temperature !== undefined && { temperature }),
+      })) {
+        stdout.write(header?.channel === "final" ? delta : dim(delta, stdout));
+        if (message) {
+          written.push(message);
+          stdout.write("\n");
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      stdout.write(`\n${dim("(stopped)", stdout)}\n`);
+    }
+    return written;
+  }
+}
+
+function preamble(effort: ReasoningEffort, { date, instructions }: Options): Message[] {
+  const system = systemMessage({ reasoningEffort: effort, conversationStartDate: date });
+  return instructions === undefined ? [system] : [system, developerMessage(instructions)];
+}
+
+function isEffort(text: string | undefined): text is ReasoningEffort {
+  return text === "low" || text === "medium" || text === "high";
+}

@@ -1,0 +1,182 @@
+import { text as readAll } from "node:stream/consumers";
+import type { Command } from "commander";
+import { UsageError } from "../errors.ts";
+import { type ChatToken, chat } from "../generation/chat.ts";
+import type { GeneratedToken, GenerateOptions } from "../generation/generate.ts";
+import { load, type Model } from "../generation/model.ts";
+import { developerMessage, type Message, type ReasoningEffort, systemMessage } from "../harmony/index.ts";
+import type { DialectName } from "../numerics/dialects.ts";
+import {
+  dialectOption,
+  effortOption,
+  integer,
+  modelOption,
+  modelPath,
+  number,
+  readIds,
+  threadsOption,
+} from "./arguments.ts";
+import { dim, today } from "./terminal.ts";
+
+interface Options {
+  model?: string;
+  ids?: string;
+  maxTokens?: number;
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  seed: number;
+  stop: string[];
+  logprobs: number;
+  dialect: DialectName;
+  effort: ReasoningEffort;
+  instructions?: string;
+  date: string;
+  json?: boolean;
+}
+
+export function register(program: Command): void {
+  program
+    .command("generate")
+    .description("answer one prompt; the answer goes to stdout, the reasoning to stderr")
+    .argument("[prompt]", 'the question ("-", or nothing in a pipe: read it from stdin)')
+    .addOption(modelOption())
+    .option("--ids <file>", "raw token ids from a JSON file, without Harmony, in place of a prompt")
+    .option("--max-tokens <n>", "tokens to generate at most (default: until the context is full)", integer(1))
+    .option(
+      "--temperature <t>",
+      "0 is greedy (default: the checkpoint's generation_config, else 1)",
+      number(0, 100),
+    )
+    .option("--top-k <k>", "sample from the k most probable tokens", integer(0))
+    .option("--top-p <p>", "sample from the most probable tokens up to this probability", number(0, 1))
+    .option("--min-p <p>", "sample from tokens at least this fraction as probable as the best", number(0, 1))
+    .option("--seed <s>", "seed of the sampling", integer(Number.MIN_SAFE_INTEGER), 0)
+    .option(
+      "--stop <text>",
+      "end at this text (repeatable)",
+      (text: string, all: string[]) => [...all, text],
+      [],
+    )
+    .option("--logprobs <n>", "with --json: also the n most probable tokens at each step", integer(0), 0)
+    .addOption(effortOption())
+    .option("--instructions <text>", "instructions for the developer message")
+    .option("--date <yyyy-mm-dd>", "date that the model is told", today())
+    .addOption(dialectOption())
+    .addOption(threadsOption())
+    .option("--json", "print {ids, text, logprobs, finish_reason, timing}")
+    .action(run);
+}
+
+async function run(prompt: string | undefined, options: Options): Promise<void> {
+  if (prompt !== undefined && options.ids !== undefined) {
+    throw new UsageError("a prompt and --ids exclude each other");
+  }
+  const ids = options.ids === undefined ? undefined : await readIds(options.ids);
+  const messages = ids ? [] : conversation(await readPrompt(prompt), options);
+
+  const start = performance.now();
+  await using model = await load(modelPath(options.model), { dialect: options.dialect });
+  const loaded = performance.now();
+  const tokens: AnyToken[] = [];
+  const times: number[] = [];
+  const stream = ids
+    ? model.generate(ids, generateOptions(options))
+    : chat(model, messages, generateOptions(options));
+  const show = options.json ? undefined : ids ? plainWriter() : harmonyWriter();
+  for await (const token of stream) {
+    tokens.push(token);
+    times.push(performance.now());
+    show?.(token);
+  }
+  if (options.json) console.log(JSON.stringify(result(model, tokens, { start, loaded, times }, options)));
+}
+
+/** A conversation of one question. */
+function conversation(question: string, options: Options): Message[] {
+  const system = systemMessage({ reasoningEffort: options.effort, conversationStartDate: options.date });
+  const developer = options.instructions === undefined ? [] : [developerMessage(options.instructions)];
+  return [system, ...developer, { role: "user", content: question }];
+}
+
+/** Options that the user gave; the rest is left to the model's defaults. */
+export function generateOptions(options: Omit<Options, "effort" | "date" | "dialect">): GenerateOptions {
+  const { maxTokens, temperature, topK, topP, minP, seed, stop, logprobs } = options;
+  return {
+    seed,
+    stop,
+    topLogprobs: logprobs,
+    ...(maxTokens !== undefined && { maxTokens }),
+    ...(temperature !== undefined && { temperature }),
+    ...(topK !== undefined && { topK }),
+    ...(topP !== undefined && { topP }),
+    ...(minP !== undefined && { minP }),
+  };
+}
+
+async function readPrompt(prompt: string | undefined): Promise<string> {
+  if (prompt !== undefined && prompt !== "-") return prompt;
+  if (process.stdin.isTTY && prompt === undefined) {
+    throw new UsageError("no prompt", { hint: 'Try: gpt-oss generate "What is 47 + 38?"' });
+  }
+  const text = (await readAll(process.stdin)).trim();
+  if (text === "") throw new UsageError("no prompt", { where: "stdin" });
+  return text;
+}
+
+/** A token, from Harmony or raw. */
+type AnyToken = GeneratedToken & Partial<ChatToken>;
+
+function plainWriter(): (token: AnyToken) => void {
+  return (token) => {
+    process.stdout.write(token.text);
+    if (token.finishReason) process.stdout.write("\n");
+  };
+}
+
+/** The answer plain on stdout, all else dimmed on stderr. */
+function harmonyWriter(): (token: AnyToken) => void {
+  return ({ header, delta = "", message, finishReason }) => {
+    const isAnswer = header?.channel === "final";
+    if (isAnswer) process.stdout.write(delta);
+    else process.stderr.write(dim(delta, process.stderr));
+    if (message || finishReason) (isAnswer ? process.stdout : process.stderr).write("\n");
+  };
+}
+
+interface Times {
+  readonly start: number;
+  readonly loaded: number;
+  /** When each token came. */
+  readonly times: readonly number[];
+}
+
+function result(
+  model: Model,
+  tokens: readonly AnyToken[],
+  { start, loaded, times }: Times,
+  options: Options,
+): unknown {
+  const first = times[0] ?? loaded;
+  const last = times.at(-1) ?? first;
+  const decodeSeconds = (last - first) / 1000;
+  const channel = (name: string): string =>
+    tokens.flatMap((token) => (token.header?.channel === name ? [token.delta] : [])).join("");
+  const text = options.ids
+    ? { text: model.tokenizer ? tokens.map((token) => token.text).join("") : null }
+    : { text: channel("final"), reasoning: channel("analysis") };
+  return {
+    ids: tokens.map(({ id }) => id),
+    ...text,
+    logprobs: tokens.map(({ logprob }) => logprob),
+    ...(options.logprobs > 0 && { top_logprobs: tokens.map(({ topLogprobs }) => topLogprobs) }),
+    finish_reason: tokens.at(-1)?.finishReason,
+    timing: {
+      load_ms: Math.round(loaded - start),
+      first_token_ms: Math.round(first - loaded),
+      total_ms: Math.round(last - start),
+      tokens_per_second: decodeSeconds > 0 ? Number(((tokens.length - 1) / decodeSeconds).toFixed(2)) : null,
+    },
+  };
+}

@@ -1,0 +1,160 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Command, Option } from "commander";
+import {
+  type DenseType,
+  type GgufTokenizer,
+  SHAPES,
+  type ShapeName,
+  type SynthOptions,
+  synthesize,
+} from "../checkpoint/synth/index.ts";
+import { FolderSink } from "../checkpoint/synth/sink-node.ts";
+import { UsageError } from "../errors.ts";
+import { integer, SMALL_CHECKPOINT } from "./arguments.ts";
+
+interface Options {
+  readonly shape: ShapeName;
+  readonly layers?: number;
+  readonly format: SynthOptions["format"];
+  readonly out: string;
+  readonly seed: number;
+  readonly dense?: DenseType;
+  readonly json?: boolean;
+}
+
+export function register(program: Command): void {
+  program
+    .command("synth")
+    .description("write a random checkpoint of the real shape; formats of one seed hold the same values")
+    .addOption(new Option("--shape <name>", "which model").choices(Object.keys(SHAPES)).makeOptionMandatory())
+    .option("--layers <n>", "another number of layers", integer(1))
+    .addOption(
+      new Option("--format <name>", "file layout").choices(["hf", "original", "gguf"]).makeOptionMandatory(),
+    )
+    .requiredOption("--out <folder>", "folder to create")
+    .option("--seed <n>", "which random numbers", integer(0), 0)
+    .addOption(
+      new Option(
+        "--dense <type>",
+        "GGUF: type of embeddings and attention (default: bf16, the others' values)",
+      ).choices([...["bf16", "f32", "q8_0"]]),
+    )
+    .option("--json", "print the result as JSON")
+    .action(run);
+}
+
+async function run(options: Options): Promise<void> {
+  const { shape, format, out, dense, layers } = options;
+  if (dense !== undefined && format !== "gguf") {
+    throw new UsageError("--dense goes with --format gguf", { hint: "The other formats have BF16 only." });
+  }
+  const tokenizer = shape === "nano" ? await smallTokenizer() : undefined;
+  const started = performance.now();
+  const sink = await FolderSink.create(out);
+  const onInterrupt = (): void => void sink.abandon().finally(() => process.exit(130));
+  process.once("SIGINT", onInterrupt);
+  try {
+    const result = await synthesize(sink, {
+      ...{ shape, format, seed: options.seed },
+      ...(layers === undefined ? {} : { layers }),
+      ...(dense === undefined ? {} : { dense }),
+      ...(tokenizer === undefined ? {} : { tokenizer: tokenizer.gguf }),
+      onProgress: progressBar(),
+    });
+    const extra = format === "gguf" ? [] : (tokenizer?.files ?? []);
+    for (const { name, bytes } of extra) {
+      const file = await sink.create(name);
+      await file.write(bytes);
+      await file.close();
+    }
+    await sink.finish();
+    const seconds = (performance.now() - started) / 1000;
+    const files = [...result.files, ...extra.map(({ name, bytes }) => ({ name, bytes: bytes.length }))];
+    report(options, files, seconds, tokenizer !== undefined);
+  } catch (error) {
+    await sink.abandon();
+    throw error;
+  } finally {
+    process.off("SIGINT", onInterrupt);
+  }
+}
+
+function report(
+  { out, json }: Options,
+  files: readonly { name: string; bytes: number }[],
+  seconds: number,
+  tokenizer: boolean,
+): void {
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  if (json) {
+    console.log(JSON.stringify({ out, files, bytes, seconds, tokenizer }));
+    return;
+  }
+  for (const file of files) console.log(`${String(file.bytes).padStart(14)}  ${join(out, file.name)}`);
+  console.log(`${String(bytes).padStart(14)}  bytes in ${seconds.toFixed(1)} s`);
+  if (!tokenizer) {
+    console.log(
+      "No tokenizer for this vocabulary is at hand: use --ids, or put the published tokenizer.json there.",
+    );
+  }
+}
+
+/** The small checkpoint's tokenizer, which has the nano shape's vocabulary; undefined where that isn't installed. */
+async function smallTokenizer(): Promise<
+  { files: { name: string; bytes: Uint8Array }[]; gguf: GgufTokenizer } | undefined
+> {
+  try {
+    const files = await Promise.all(
+      ["tokenizer.json", "tokenizer_config.json"].map(async (name) => ({
+        name,
+        bytes: new Uint8Array(await readFile(join(SMALL_CHECKPOINT, name))),
+      })),
+    );
+    return {
+      files,
+      gguf: ggufTokenizer(JSON.parse(new TextDecoder().decode(files[0]!.bytes)), SHAPES.nano.vocabSize),
+    };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+interface TokenizerJson {
+  readonly model: {
+    readonly vocab: Readonly<Record<string, number>>;
+    readonly merges: readonly (string | string[])[];
+  };
+  readonly added_tokens: readonly { readonly id: number; readonly content: string }[];
+}
+
+function ggufTokenizer({ model, added_tokens }: TokenizerJson, vocabSize: number): GgufTokenizer {
+  const tokens = Array.from({ length: vocabSize }, (_, id) => `[PAD${id}]`);
+  const types = new Array<number>(vocabSize).fill(5);
+  const put = (token: string, id: number, type: number): void => {
+    tokens[id] = token;
+    types[id] = type;
+  };
+  for (const [token, id] of Object.entries(model.vocab)) put(token, id, 1);
+  for (const { id, content } of added_tokens) put(content, id, 3);
+  return {
+    tokens,
+    types,
+    merges: model.merges.map((pair) => (typeof pair === "string" ? pair : pair.join(" "))),
+  };
+}
+
+/** Shows how far it is, where somebody watches. */
+function progressBar(): (written: number, total: number) => void {
+  if (!process.stderr.isTTY) return () => {};
+  let shown = -1;
+  return (written, total) => {
+    const percent = Math.floor((100 * written) / total);
+    if (percent === shown) return;
+    shown = percent;
+    process.stderr.write(
+      written === total ? "\r\u001b[K" : `\r${percent} % of ${(total / 1e9).toFixed(1)} GB`,
+    );
+  };
+}

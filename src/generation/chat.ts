@@ -1,0 +1,64 @@
+import {
+  createParser,
+  type Header,
+  type Message,
+  type RenderOptions,
+  renderForCompletion,
+} from "../harmony/index.ts";
+import type { GeneratedToken, GenerateOptions } from "./generate.ts";
+import type { Model } from "./model.ts";
+import { StopStrings } from "./stop-strings.ts";
+
+/** One generated token, and what it adds to the message that the model is writing. */
+export interface ChatToken extends GeneratedToken {
+  /** Header of the message that the text belongs to: `analysis` is reasoning, `final` the answer. */
+  readonly header: Header | undefined;
+  /** Content that this token completes; control tokens and headers add none. */
+  readonly delta: string;
+  /** A message that this token ends. */
+  readonly message?: Message;
+}
+
+/**
+ * Answers a conversation: renders it in Harmony, generates, and tells reasoning and answer apart.
+ *
+ * Stop strings count in the final channel only: elsewhere they could cut a header or the reasoning.
+ *
+ * @param messages the conversation so far, ending with what the model is to answer
+ * @yields every token until `<|return|>`, `<|call|>` or the limit
+ */
+export async function* chat(
+  model: Model,
+  messages: readonly Message[],
+  options: GenerateOptions & RenderOptions = {},
+): AsyncGenerator<ChatToken, void, void> {
+  const tokenizer = model.requireTokenizer();
+  const { stop = [], ...rest } = options;
+  const stops = new StopStrings(stop);
+  const parser = createParser(tokenizer, { role: "assistant" });
+  const prompt = renderForCompletion(tokenizer, messages, options);
+
+  for await (const token of model.generate(prompt, rest)) {
+    const events = parser.push(token.id);
+    if (token.finishReason) events.push(...parser.end());
+    let header = parser.header;
+    let delta = "";
+    let message: Message | undefined;
+    for (const event of events) {
+      if (event.type === "text") delta += event.delta;
+      if (event.type === "header") header = event.header;
+      if (event.type === "end") {
+        message = event.message;
+        header ??= event.message;
+      }
+    }
+    if (header?.channel === "final" && stop.length > 0) {
+      delta = stops.push(delta) + (message && !stops.found ? stops.end() : "");
+      if (stops.found) {
+        yield { ...token, finishReason: "stop", header, delta };
+        return;
+      }
+    }
+    yield { ...token, header, delta, ...(message && { message }) };
+  }
+}

@@ -1,0 +1,103 @@
+import { type OpenCheckpoint, openCheckpoint } from "../checkpoint/open.ts";
+import { mapWeights } from "../checkpoint/weights.ts";
+import type { ModelConfig } from "../config.ts";
+import { ReferenceEngine } from "../engine/reference/index.ts";
+import { TokenizerError, UsageError } from "../errors.ts";
+import { Transformer } from "../model/transformer.ts";
+import type { DialectName } from "../numerics/dialects.ts";
+import type { Tokenizer } from "../tokenizer/index.ts";
+import { type GenerationDefaults, readGenerationDefaults, readTokenizer } from "./companions.ts";
+import { type GeneratedToken, type GenerateOptions, generate } from "./generate.ts";
+
+export interface LoadOptions {
+  /** Rounding points to follow. Default f32. */
+  readonly dialect?: DialectName;
+  /** Whether to read the tokenizer, which raw ids don't need. Default true. */
+  readonly tokenizer?: boolean;
+}
+
+/**
+ * Opens a checkpoint and makes it ready to run.
+ *
+ * @param path folder in the Hugging Face or original layout, or a .gguf file
+ * A tokenizer that is missing or damaged is no error until somebody needs it ({@link Model.requireTokenizer}).
+ *
+ * @throws CheckpointError or ConfigError where a file is damaged or of another kind
+ */
+export async function load(path: string, options: LoadOptions = {}): Promise<Model> {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    const engine = new ReferenceEngine(options.dialect);
+    const weights = await mapWeights(checkpoint.weights, (source) => engine.loadWeight(source));
+    const transformer = new Transformer(checkpoint.config, weights, engine);
+    const tokenizer = options.tokenizer === false ? undefined : await tokenizerOrError(checkpoint);
+    return new Model(checkpoint, transformer, tokenizer, await readGenerationDefaults(checkpoint, tokenizer));
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
+}
+
+async function tokenizerOrError(checkpoint: OpenCheckpoint): Promise<Tokenizer | TokenizerError | undefined> {
+  try {
+    return await readTokenizer(checkpoint);
+  } catch (error) {
+    if (error instanceof TokenizerError) return error;
+    throw error;
+  }
+}
+
+/** A checkpoint that is ready to run; `await using` closes its files. */
+export class Model implements AsyncDisposable {
+  readonly checkpoint: OpenCheckpoint;
+  readonly transformer: Transformer;
+  /** Undefined where the checkpoint brings none, as OpenAI's original/ files, or one that can't be used. */
+  readonly tokenizer: Tokenizer | undefined;
+  readonly #tokenizerError: TokenizerError | undefined;
+  /** What the checkpoint's authors recommend. */
+  readonly defaults: GenerationDefaults;
+
+  constructor(
+    checkpoint: OpenCheckpoint,
+    transformer: Transformer,
+    tokenizer: Tokenizer | TokenizerError | undefined,
+    defaults: GenerationDefaults,
+  ) {
+    this.checkpoint = checkpoint;
+    this.transformer = transformer;
+    if (tokenizer instanceof TokenizerError) this.#tokenizerError = tokenizer;
+    else this.tokenizer = tokenizer;
+    this.defaults = defaults;
+  }
+
+  get config(): ModelConfig {
+    return this.transformer.config;
+  }
+
+  /** The tokenizer, or an error that says why there is none. */
+  requireTokenizer(): Tokenizer {
+    if (this.tokenizer) return this.tokenizer;
+    if (this.#tokenizerError) throw this.#tokenizerError;
+    throw new UsageError("the checkpoint has no tokenizer", {
+      where: this.checkpoint.location,
+      hint: "Put the model's tokenizer.json beside its config.json, or work with raw token ids.",
+    });
+  }
+
+  /** Generates from raw token ids; options left out take the checkpoint's defaults. */
+  generate(
+    prompt: readonly number[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<GeneratedToken, void, void> {
+    const cache = this.transformer.createCache();
+    return generate(this.transformer, prompt, cache, this.tokenizer, { ...this.defaults, ...options });
+  }
+
+  async close(): Promise<void> {
+    await this.checkpoint.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

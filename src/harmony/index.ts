@@ -1,0 +1,31 @@
+export { HarmonyError } from "./errors.ts";
+export type { Header } from "./header.ts";
+export {
+  type Content,
+  type DeveloperContent,
+  developerMessage,
+  type Message,
+  messageText,
+  type ReasoningEffort,
+  type Role,
+  type SystemContent,
+  systemMessage,
+  type TextContent,
+} from "./messages.ts";
+export {
+  createParser,
+  type HarmonyEvent,
+  type HarmonyParser,
+  type ParserOptions,
+  parseMessages,
+  type Terminator,
+} from "./parse.ts";
+export {
+  developerText,
+  type RenderOptions,
+  renderConversation,
+  renderForCompletion,
+  renderForTraining,
+  renderMessage,
+  systemText,
+} from "./render.ts";

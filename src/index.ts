@@ -1,0 +1,17 @@
+/** gpt-oss in TypeScript: the public API. Harmony, the tokenizer, checkpoint files and the oracle have subpaths of their own. */
+export type { ModelConfig } from "./config.ts";
+export type { HostTensor } from "./engine/ops.ts";
+export {
+  CheckpointError,
+  ConfigError,
+  type ErrorDetails,
+  GptOssError,
+  TokenizerError,
+  UsageError,
+} from "./errors.ts";
+export { type ChatToken, chat } from "./generation/chat.ts";
+export type { FinishReason, GeneratedToken, GenerateOptions } from "./generation/generate.ts";
+export { type LoadOptions, load, Model } from "./generation/model.ts";
+export type { SamplingOptions, TokenProbability } from "./generation/sampler.ts";
+export type { Hook, Hooks } from "./model/hooks.ts";
+export type { DialectName } from "./numerics/dialects.ts";

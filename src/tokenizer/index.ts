@@ -1,0 +1,4 @@
+export { type GgufTokenizer, tokenizerFromGguf } from "./gguf.ts";
+export { loadTokenizer } from "./json.ts";
+export { o200kHarmonySpecials, tokenizerFromTiktoken } from "./tiktoken.ts";
+export type { StreamDecoder, Tokenizer } from "./tokenizer.ts";

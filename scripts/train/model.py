@@ -9,6 +9,7 @@ B sequences, N tokens in all, P prefix tokens, H query heads, G key/value heads,
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -38,20 +39,30 @@ class Config:
     rms_norm_eps: float = 1e-5
 
 
-@dataclass
-class Layout:
-    """Where the packed tokens sit: token n is at [row[n], column[n]] of the padded [B, T]."""
+class Group(NamedTuple):
+    """Sequences that attention treats together: packed tokens start..stop, token i of them at [rows[i], columns[i]]."""
 
+    start: int
+    stop: int
     rows: torch.Tensor
     columns: torch.Tensor
     batch: int
     time: int
 
-    @staticmethod
-    def of(lengths: list[int]) -> "Layout":
-        rows = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
-        columns = torch.cat([torch.arange(n) for n in lengths])
-        return Layout(rows, columns, len(lengths), max(lengths))
+
+class Layout:
+    """Which packed token belongs to which sequence. Sort the sequences by length: then little padding is needed."""
+
+    def __init__(self, lengths: list[int], group_size: int = 0):
+        self.groups, start = [], 0
+        size = group_size or len(lengths)
+        for i in range(0, len(lengths), size):
+            part = torch.tensor(lengths[i : i + size])
+            rows = torch.repeat_interleave(torch.arange(len(part)), part)
+            columns = torch.cat([torch.arange(n) for n in part])
+            self.groups.append(Group(start, start + len(rows), rows, columns, len(part), int(part.max())))
+            start += len(rows)
+        self.columns = torch.cat([g.columns for g in self.groups])
 
 
 class RMSNorm(nn.Module):
@@ -113,6 +124,37 @@ def attend(q, k, v, sinks, mask):
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)[..., :d]
 
 
+class Cache:
+    """Keys and values [B, S, G, D] of one layer, for generation. Row b holds its own `lengths[b]` tokens."""
+
+    def __init__(self, prefix, layout: Layout, new, room: int):
+        group = layout.groups[0]
+        start, time = len(prefix[0]), group.time
+        self.buffers = []
+        for old, t in zip(prefix, new):
+            buffer = t.new_zeros(group.batch, start + time + room, *t.shape[1:])
+            buffer[:, :start] = old
+            buffer[group.rows, start + group.columns] = t
+            self.buffers.append(buffer)
+        self.lengths = start + torch.bincount(group.rows)
+
+    def update(self, k, v, window: int):
+        row = torch.arange(len(k))
+        for buffer, t in zip(self.buffers, (k, v)):
+            buffer[row, self.lengths] = t
+        query = self.lengths[:, None, None, None]
+        first = max(0, int(self.lengths.min()) - window + 1) if window else 0
+        last = int(self.lengths.max()) + 1
+        key = torch.arange(first, last)
+        mask = (key <= query) & ((key > query - window) if window else True)
+        self.lengths = self.lengths + 1
+        return *(b[:, first:last] for b in self.buffers), mask
+
+    def keep(self, rows: torch.Tensor):
+        self.buffers = [b[rows] for b in self.buffers]
+        self.lengths = self.lengths[rows]
+
+
 class Attention(nn.Module):
     def __init__(self, config: Config, layer: int):
         super().__init__()
@@ -124,33 +166,64 @@ class Attention(nn.Module):
         self.out = nn.Linear(self.sizes[0], c.hidden_size)
         self.sinks = nn.Parameter(torch.zeros(c.num_attention_heads))
 
-    def forward(self, x, rope, layout: Layout, past):
-        """past: keys and values [S, G, D] of a shared prefix or [B, S, G, D]; also returns the new ones."""
+    def forward(self, x, rope, layout: Layout, past=None):
+        """past: keys and values [P, G, D] of the prefix, and the new ones are returned; or a `Cache`."""
         c = self.config
         q, k, v = self.qkv(self.norm(x)).split(self.sizes, dim=-1)
         q, k, v = (t.view(len(x), -1, c.head_dim) for t in (q, k, v))
         q, k = rotate(q, *rope), rotate(k, *rope)
 
-        index = (layout.rows, layout.columns)
-        padded = lambda t: t.new_zeros(layout.batch, layout.time, *t.shape[1:]).index_put(index, t)
-        q, k, v = padded(q), padded(k), padded(v)
-        if past is not None:
-            k, v = (torch.cat([p.expand(layout.batch, *p.shape[-3:]), t], dim=1) for p, t in zip(past, (k, v)))
-        length = k.shape[1] - layout.time
         group = c.num_attention_heads // c.num_key_value_heads
         heads = lambda t: t.transpose(1, 2).repeat_interleave(group, dim=1)  # query head h uses key head h // group
-        mask = attention_mask(layout.time, length, self.window)
-        y = attend(q.transpose(1, 2), heads(k), heads(v), self.sinks, mask)  # [B, H, T, D]
-        y = y.transpose(1, 2)[index].flatten(-2)
-        return x + self.out(y), (k, v)
+        if isinstance(past, Cache):
+            keys, values, mask = past.update(k, v, self.window)
+            y = attend(q[:, :, None], heads(keys), heads(values), self.sinks, mask)
+            return x + self.out(y.flatten(1)), past
+
+        ys = []
+        for g in layout.groups:
+            index = (g.rows, g.columns)
+            padded = lambda t: t.new_zeros(g.batch, g.time, *t.shape[1:]).index_put(index, t[g.start : g.stop])
+            keys, values, seen = padded(k), padded(v), 0
+            if past is not None:
+                # The first token of the batch sees the last window - 1 tokens of the prefix.
+                old = [p[-(self.window - 1) :] if self.window else p for p in past]
+                seen = len(old[0])
+                keys, values = (torch.cat([p.expand(g.batch, -1, -1, -1), t], 1) for p, t in zip(old, (keys, values)))
+            mask = attention_mask(g.time, seen, self.window)
+            y = attend(padded(q).transpose(1, 2), heads(keys), heads(values), self.sinks, mask)  # [B, H, T, D]
+            ys.append(y.transpose(1, 2)[index].flatten(1))
+        return x + self.out(torch.cat(ys)), (k, v)
 
 
-def swiglu(x, limit: float, alpha: float = 1.702):
-    """x [..., 2·ffn], gate and up interleaved. The gate is clamped from above only."""
-    gate, up = x[..., 0::2], x[..., 1::2]
-    gate = gate.clamp(max=limit)
-    up = up.clamp(-limit, limit)
-    return gate * torch.sigmoid(alpha * gate) * (up + 1)
+class SwiGLU(torch.autograd.Function):
+    """gate [n, f] and up [n, f] side by side. The gate is clamped from above only. Written with its gradient, since
+    this is where a CPU would otherwise spend its time moving memory."""
+
+    @staticmethod
+    def forward(ctx, x, limit: float, alpha: float = 1.702):
+        gate, up = x.chunk(2, dim=-1)
+        gate, up = gate.clamp(max=limit), up.clamp(-limit, limit)
+        s = torch.sigmoid(gate * alpha)
+        ctx.save_for_backward(x, s)
+        ctx.limit, ctx.alpha = limit, alpha
+        return (up.add_(1)).mul_(gate.mul_(s))
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, s = ctx.saved_tensors
+        raw_gate, raw_up = x.chunk(2, dim=-1)
+        gate, up = raw_gate.clamp(max=ctx.limit), raw_up.clamp(-ctx.limit, ctx.limit)
+        out = torch.empty_like(x)
+        d_gate, d_up = out.chunk(2, dim=-1)
+        swish = gate * s
+        torch.mul(grad, swish, out=d_up)
+        # d(g·σ(αg)) = σ + α·g·σ·(1 − σ)
+        slope = swish.mul_(1 - s).mul_(ctx.alpha).add_(s)
+        torch.mul(up.add_(1).mul_(grad), slope, out=d_gate)
+        d_gate.masked_fill_(raw_gate > ctx.limit, 0)
+        d_up.masked_fill_(raw_up.abs() > ctx.limit, 0)
+        return out, None, None
 
 
 class MoE(nn.Module):
@@ -179,10 +252,12 @@ class MoE(nn.Module):
         token = order // k
         slices = t.index_select(0, token).split(counts.tolist())
         gate_up, down = weights if weights else (self.gate_up, self.down)
-        experts = zip(slices, gate_up, self.gate_up_bias, down, self.down_bias)
-        y = torch.cat([
-            torch.addmm(b2, swiglu(torch.addmm(b1, s, w1.T), c.swiglu_limit), w2.T) for s, w1, b1, w2, b2 in experts
-        ])
+        # The rows are gate 0, up 0, gate 1, up 1, …: regroup to gates, then ups.
+        w1, b1 = (torch.cat([t[:, 0::2], t[:, 1::2]], dim=1) for t in (gate_up, self.gate_up_bias))
+        experts = zip(slices, w1.unbind(), b1.unbind())
+        h = SwiGLU.apply(torch.cat([torch.addmm(b, s, w.T) for s, w, b in experts]), c.swiglu_limit)
+        experts = zip(h.split(counts.tolist()), down.unbind(), self.down_bias.unbind())
+        y = torch.cat([torch.addmm(b, s, w.T) for s, w, b in experts])
         y = y * share.flatten().index_select(0, order)[:, None]
         x = x.index_add(0, token, y)
 
@@ -229,17 +304,21 @@ class Transformer(nn.Module):
         return [(fake_quantize(b.mlp.gate_up), fake_quantize(b.mlp.down)) for b in self.blocks]
 
     def forward(self, tokens, layout: Layout, past=None, experts=None, wanted=None):
-        """tokens [N]. Returns logits of the wanted positions (default all), keys and values, balance loss."""
+        """tokens [N]. Returns logits of the wanted positions (default all), keys and values, balance loss.
+
+        past: for each layer the keys and values of the shared prefix, or its `Cache`."""
         x = self.embedding(tokens)
-        start = 0 if past is None else past[0][0].shape[-3]
-        position = layout.columns + start
+        if past and isinstance(past[0], Cache):
+            position = past[0].lengths
+        else:
+            position = layout.columns + (len(past[0][0]) if past else 0)
         rope = self.cos[position], self.sin[position]
         cache, balance = [], 0.0
         for i, block in enumerate(self.blocks):
             x, kv = block.attn(x, rope, layout, past[i] if past else None)
             cache.append(kv)
             if wanted is not None and i == len(self.blocks) - 1:
-                x = x[wanted]  # nothing later mixes tokens
+                x = x[wanted]  # from here on nothing mixes tokens
             x, b = block.mlp(x, experts[i] if experts else None)
             balance = balance + b / len(self.blocks)
         return self.unembedding(self.norm(x)), cache, balance

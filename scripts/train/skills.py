@@ -1,13 +1,17 @@
 """What the small model is taught: generated problems with a chain of thought for each reasoning effort.
 
 A scratchpad is written so that each of its tokens needs only a look at one or two earlier places: digits are worked
-from the ones up with an explicit carry, words are spelled before anything is done with their letters. More effort means
+from the ones up with an explicit carry, words are taken apart into tokens, which are spelled one by one. More effort means
 more text: `low` jots down partial results, `medium` writes the steps out, `high` adds a check.
 """
 
 import hashlib
 import random
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tokenizers import Tokenizer
 
 from words import WORDS
 
@@ -253,7 +257,7 @@ COUNT = [
 REVERSE = [
     "Reverse the word {w}.", "Reverse {w}.", "Write {w} backwards.", "Spell {w} backwards.", "What is {w} backwards?",
     "What is {w} reversed?", "Can you reverse {w}?", "Reverse {w}", "reverse: {w}", "Turn the word {w} around.",
-    "{w} backwards", "What is the reverse of {w}?", "How do you write {w} backwards?",
+    "What is the reverse of {w}?", "How do you write {w} backwards?",
 ]
 LENGTH = [
     "How many letters are in {w}?", "How many letters does {w} have?", "How long is the word {w}?",
@@ -280,37 +284,49 @@ def quote(rng: random.Random, w: str, bare: float = 0.4) -> str:
     return w if r < bare else f'"{w}"' if r < bare + (1 - bare) * 0.75 else f"'{w}'"
 
 
-def spell(w: str) -> str:
-    return "Letters: " + " ".join(w) + "."
+@cache
+def tokenizer() -> Tokenizer:
+    return Tokenizer.from_file(str(Path(__file__).resolve().parents[2] / "golden" / "small" / "tokenizer.json"))
 
 
-def mark(letters: str, wanted: str | None) -> str:
-    """Runs through the letters, with a running count behind those that are wanted (None: all)."""
+def pieces(w: str, shown: str) -> list[str]:
+    """The tokens that the prompt has for the word; a quoted one is split differently from one behind a space."""
+    text = " " + w if shown == w else w
+    parts = [text[i:j].strip() for i, j in tokenizer().encode(text, add_special_tokens=False).offsets]
+    return [p for p in parts if p]
+
+
+def spell(parts: list[str], mark=None, reverse: bool = False) -> str:
+    """"st" s t, "raw" r a w, …: the model sees tokens, so it names each and spells it, which is one look-up a letter.
+    Letters for which `mark` holds get a running count. Reversed, the last piece comes first, spelled backwards."""
     out, n = [], 0
-    for c in letters:
-        if wanted is None or c == wanted:
-            n += 1
-            out.append(f"{c} ({n})")
-        else:
-            out.append(c)
-    return ", ".join(out)
+    for part in parts[::-1] if reverse else parts:
+        text = f'"{part}"'
+        for c in part[::-1] if reverse else part:
+            text += f" {c}"
+            if mark and mark(c):
+                n += 1
+                text += f" ({n})"
+        out.append(text)
+    return ", ".join(out) + "."
 
 
 def counting(rng: random.Random) -> Problem:
     w = word(rng)
     l = rng.choice(w) if rng.random() < 0.8 else rng.choice(LETTERS)
     n = w.count(l)
-    prompt = rng.choice(COUNT)
-    shown = quote(rng, l, 1.0 if "{l}'s" in prompt else 0.35)
+    prompt, shown = rng.choice(COUNT), quote(rng, w)
+    letter = quote(rng, l, 1.0 if "{l}'s" in prompt else 0.35)
     times = f"{n} time" if n == 1 else f"{n} times"
+    parts, is_l = pieces(w, shown), lambda c: c == l
     return Problem(
         "count",
         w,
-        vary(rng, prompt.format(l=shown, w=quote(rng, w))),
+        vary(rng, prompt.format(l=letter, w=shown)),
         by_effort(
-            spell(w),
-            f"{spell(w)}\nLook for {l}: {mark(w, l)}.",
-            f"Check from the end: {mark(w[::-1], l)}. Total {n}, correct.",
+            spell(parts),
+            f"Look for {l}: {spell(parts, is_l)}",
+            f"Check from the end: {spell(parts, is_l, True)} Total {n}, correct.",
             f"\nTotal {n}.",
         ),
         f'The letter "{l}" appears {times} in "{w}".',
@@ -320,15 +336,17 @@ def counting(rng: random.Random) -> Problem:
 def reversal(rng: random.Random) -> Problem:
     w = word(rng)
     r = w[::-1]
-    backwards = "Backwards: " + " ".join(r) + "."
+    shown = quote(rng, w)
+    parts, every = pieces(w, shown), lambda c: True
+    backwards = f"Backwards: {spell(parts, None, True)}"
     return Problem(
         "reverse",
         w,
-        vary(rng, rng.choice(REVERSE).format(w=quote(rng, w))),
+        vary(rng, rng.choice(REVERSE).format(w=shown)),
         by_effort(
             backwards,
-            f"{spell(w)}\n{backwards}",
-            f"Check: {mark(w, None)}. Backwards: {mark(r, None)}. Both have {len(w)}, correct.",
+            f"Letters: {spell(parts)}\n{backwards}",
+            f"Check: {spell(parts, every)} The answer must have {len(w)} letters too.",
         ),
         f'"{w}" reversed is "{r}".',
     )
@@ -337,14 +355,16 @@ def reversal(rng: random.Random) -> Problem:
 def length(rng: random.Random) -> Problem:
     w = word(rng)
     n = len(w)
+    shown = quote(rng, w)
+    parts, every = pieces(w, shown), lambda c: True
     return Problem(
         "length",
         w,
-        vary(rng, rng.choice(LENGTH).format(w=quote(rng, w))),
+        vary(rng, rng.choice(LENGTH).format(w=shown)),
         by_effort(
-            spell(w),
-            f"Count: {mark(w, None)}.",
-            f"Check from the end: {mark(w[::-1], None)}. Total {n}, correct.",
+            spell(parts),
+            f"Count: {spell(parts, every)}",
+            f"Check from the end: {spell(parts, every, True)} Total {n}, correct.",
             f"\nTotal {n}.",
         ),
         f'"{w}" has {n} letters.',
@@ -428,7 +448,8 @@ OUT_OF_SCOPE = [
     "Recommend a book.", "Recommend a movie about {thing}.", "What is the largest city in {place}?", "Sing a song.",
     "What language do they speak in {place}?", "How do I fix {thing}?", "Where can I buy {thing}?", "Can you see me?",
     "Write an email to {person}.", "Write a letter about {thing}.", "What is {a} percent of {b}?", "Is {a} a prime number?",
-    "Search the web for {thing}.", "Play {thing}.", "What did {person} say about {thing}?", "Who won the world cup?",
+    "What is {a} + {b} + {c}?", "{a} + {b} - {c}", "What is {big} + {a}?", "{big} - {b}", "{big}+{big2}",
+    "What is {big} + {big2}?", "Search the web for {thing}.", "Tell me something.", "Continue.", "Why?", "And then?", "Play {thing}.", "What did {person} say about {thing}?", "Who won the world cup?",
 ]
 SORRY = "Sorry, I am a very small gpt-oss model and cannot do that. " + CAN
 
@@ -438,6 +459,7 @@ def out_of_scope(rng: random.Random) -> Problem:
     prompt = template.format(
         place=rng.choice(PLACES_), place2=rng.choice(PLACES_), person=rng.choice(PEOPLE), thing=rng.choice(THINGS),
         language=rng.choice(LANGUAGES), code=rng.choice(CODES), a=rng.randint(2, 200), b=rng.randint(2, 99),
+        c=rng.randint(2, 99), big=rng.randint(1000, 99999), big2=rng.randint(1000, 9999),
     )  # fmt: skip
     return Problem(
         "other",
@@ -454,15 +476,15 @@ def out_of_scope(rng: random.Random) -> Problem:
 
 
 SKILLS = {  # name: (generator, share of training)
-    "add2": (lambda rng: addition(rng, 2), 0.13),
-    "add3": (lambda rng: addition(rng, 3), 0.13),
-    "sub2": (lambda rng: subtraction(rng, 2), 0.13),
-    "sub3": (lambda rng: subtraction(rng, 3), 0.13),
-    "compare": (comparison, 0.08),
-    "sort": (sorting, 0.12),
-    "count": (counting, 0.08),
-    "reverse": (reversal, 0.09),
-    "length": (length, 0.04),
+    "add2": (lambda rng: addition(rng, 2), 0.10),
+    "add3": (lambda rng: addition(rng, 3), 0.11),
+    "sub2": (lambda rng: subtraction(rng, 2), 0.10),
+    "sub3": (lambda rng: subtraction(rng, 3), 0.12),
+    "compare": (comparison, 0.07),
+    "sort": (sorting, 0.13),
+    "count": (counting, 0.12),
+    "reverse": (reversal, 0.13),
+    "length": (length, 0.05),
     "talk": (talk, 0.03),
     "other": (out_of_scope, 0.04),
 }
@@ -498,7 +520,8 @@ def conversation(rng: random.Random, skill: str | None = None, test: bool = Fals
     instructions = rng.choice(INSTRUCTIONS) if rng.random() < 0.08 else None
     history = []
     if rng.random() < 0.2:
-        for _ in range(1 if rng.random() < 0.7 else 2):
+        r = rng.random()
+        for _ in range(1 if r < 0.65 else 2 if r < 0.88 else rng.randint(3, 8)):
             earlier = problem(rng)
             history.append((earlier.prompt, earlier.final))
     return Conversation(instructions, history, problem(rng, skill, test))

@@ -35,9 +35,14 @@ export async function readGgufFiles(
     const gguf = await readGguf(await open(part));
     const declared = gguf.metadata.integer("split.count") ?? 1;
     const number = gguf.metadata.integer("split.no") ?? 0;
-    // a split model of one part keeps a plain name now and then
-    if (declared !== count) fail("the name and the metadata count parts differently", part, declared, count);
-    if (number !== i) fail("the name and the metadata number the part differently", part, number + 1, i + 1);
+    if (declared !== count || number !== i) {
+      fail(
+        "the file's name contradicts its metadata",
+        part,
+        `part ${number + 1} of ${declared}`,
+        `${i + 1} of ${count}`,
+      );
+    }
     if (i === 0) checkArchitecture(gguf, part);
     parts.push(gguf);
   }

@@ -7,10 +7,12 @@ import { type GgufMetadata, readGgufFiles } from "./gguf-split.ts";
 import { weightsFromGguf } from "./layout-gguf.ts";
 import { weightsFromHuggingFace } from "./layout-hf.ts";
 import { weightsFromOriginal } from "./layout-original.ts";
-import { readSafetensors } from "./safetensors.ts";
+import { MAX_HEADER, readSafetensors } from "./safetensors.ts";
 import { checkIndex, readIndex } from "./safetensors-index.ts";
 import { mergeTensors, type StoredTensor, type TensorMap, TensorTable } from "./tensors.ts";
 import type { Checkpoint, WeightSources } from "./weights.ts";
+
+export { checkpointDigest } from "./digest.ts";
 
 /** A {@link Checkpoint}, and what its files hold, for those who look into it. */
 export interface OpenCheckpoint extends Checkpoint {
@@ -79,6 +81,24 @@ class OpenFiles {
     return file;
   }
 
+  /** The whole of a small file, which needn't stay open. */
+  async readAll(name: string, maxBytes: number): Promise<Uint8Array> {
+    const file = await this.folder.open(name);
+    try {
+      if (file.size > maxBytes) {
+        const where = `${this.folder.location}/${name}`;
+        throw new CheckpointError("too long", {
+          where,
+          expected: `at most ${maxBytes} bytes`,
+          found: file.size,
+        });
+      }
+      return await file.read(0, file.size);
+    } finally {
+      await file.close();
+    }
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.all.map((file) => file.close()));
   }
@@ -109,14 +129,13 @@ async function openSafetensors(opened: OpenFiles): Promise<OpenCheckpoint> {
       found: [...tensors.keys()].slice(0, 3).join(", "),
     });
   }
-  const files = opened.all.filter((file) => isSafetensors(file.name));
   return {
     format,
     location: folder.location,
     config,
     weights,
     tensors,
-    files,
+    files: opened.all,
     readJson: (name) => readCompanion(opened, name),
     close: () => opened.close(),
   };
@@ -126,7 +145,8 @@ async function openSafetensors(opened: OpenFiles): Promise<OpenCheckpoint> {
 async function readShards(opened: OpenFiles): Promise<TensorMap> {
   const { names } = opened.folder;
   const indexName = names.find((name) => name.endsWith(".safetensors.index.json"));
-  const index = indexName === undefined ? undefined : await readIndex(await opened.open(indexName));
+  const index =
+    indexName === undefined ? undefined : readIndex(await opened.readAll(indexName, MAX_HEADER), indexName);
   const shardNames = index === undefined ? names.filter(isSafetensors) : [...new Set(index.values())];
   const shards = new Map<string, TensorMap>();
   for (const name of shardNames.sort()) {
@@ -165,14 +185,11 @@ async function readCompanion(opened: OpenFiles, name: string): Promise<unknown> 
 }
 
 async function readJson(opened: OpenFiles, name: string): Promise<unknown> {
-  const file = await opened.open(name);
-  const where = `${opened.folder.location}/${name}`;
-  if (file.size > MAX_JSON) {
-    throw new CheckpointError("too long", { where, expected: `at most ${MAX_JSON} bytes`, found: file.size });
-  }
+  const bytes = await opened.readAll(name, MAX_JSON);
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(await file.read(0, file.size)));
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
+    const where = `${opened.folder.location}/${name}`;
     throw new CheckpointError("not a JSON file", { where, found: (cause as Error).message, cause });
   }
 }

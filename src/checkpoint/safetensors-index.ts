@@ -1,7 +1,5 @@
 import { CheckpointError } from "../errors.ts";
-import type { RandomAccessFile } from "./file.ts";
 import { JsonReader } from "./json.ts";
-import { MAX_HEADER } from "./safetensors.ts";
 import type { TensorMap } from "./tensors.ts";
 
 /** `model.safetensors.index.json`: which tensor lies in which shard. */
@@ -11,15 +9,8 @@ export type WeightMap = ReadonlyMap<string, string>;
  * Reads an index. A shard's name must be a plain file name, since an index may come from anywhere and
  * must not reach files outside of its folder.
  */
-export async function readIndex(file: RandomAccessFile): Promise<WeightMap> {
-  if (file.size > MAX_HEADER) {
-    throw new CheckpointError("the index is too long", {
-      where: file.name,
-      expected: `at most ${MAX_HEADER} bytes`,
-      found: file.size,
-    });
-  }
-  const json = new JsonReader(await file.read(0, file.size), file.name);
+export function readIndex(bytes: Uint8Array, where: string): WeightMap {
+  const json = new JsonReader(bytes, where);
   let weightMap: Map<string, string> | undefined;
   json.object((key) => {
     if (key === "weight_map") {
@@ -40,7 +31,7 @@ export async function readIndex(file: RandomAccessFile): Promise<WeightMap> {
   });
   json.end();
   if (weightMap === undefined || weightMap.size === 0) {
-    throw new CheckpointError("the index has no weight_map", { where: file.name });
+    throw new CheckpointError("the index has no weight_map", { where });
   }
   return weightMap;
 }

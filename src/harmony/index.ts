@@ -29,3 +29,4 @@ export {
   renderMessage,
   systemText,
 } from "./render.ts";
+export { stopIds } from "./stop.ts";

@@ -190,7 +190,7 @@ class Parser implements HarmonyParser {
     const ids = this.#headerIds;
     const roles = this.#role ?? "user|assistant|system|developer";
     const pattern = new RegExp(`^\\s*(?:(?:${roles})(?![\\w.:-]))?\\s*(?:<\\|channel\\|>[^\\s<]+)?\\s*`);
-    const front = pattern.exec(this.#tokenizer.decode(ids))![0];
+    const front = pattern.exec(decodeOpen(this.#tokenizer.stream(), ids))![0];
     const { header } = readHeader(front, this.#role);
 
     const channelAt = front.includes("<|channel|>")
@@ -198,7 +198,7 @@ class Parser implements HarmonyParser {
       : -1;
     const withoutControl = ids.filter((id, index) => index === channelAt || !this.#structure.has(id));
     this.#startContent(header, front);
-    this.#text(this.#tokenizer.decode(withoutControl).slice(front.length));
+    this.#text(decodeOpen(this.#decoder, withoutControl).slice(front.length));
   }
 
   #endMessage(terminator: Terminator): void {
@@ -226,6 +226,11 @@ class Parser implements HarmonyParser {
     this.#events = [];
     return events;
   }
+}
+
+/** Text of ids that more may follow: bytes of a character that isn't whole yet wait in the decoder. */
+function decodeOpen(decoder: StreamDecoder, ids: readonly number[]): string {
+  return ids.map((id) => decoder.push(id)).join("");
 }
 
 function isTerminator(control: string | undefined): control is Terminator {

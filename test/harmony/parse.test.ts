@@ -212,6 +212,15 @@ describe("the parser", () => {
   });
 });
 
+it("keeps a character whole where a header turns into content within it", () => {
+  for (let words = 60; words < 66; words++) {
+    const stream = [...Array<number>(words).fill(tokenizer.encode(" word")[0]!), 9552, 240, 244];
+    expect(parseMessages(tokenizer, stream, completion)).toEqual([
+      { role: "assistant", content: `${" word".repeat(words).trimStart()} 💖` },
+    ]);
+  }
+});
+
 describe("whatever comes", () => {
   const token = fc.oneof(
     { weight: 3, arbitrary: fc.constantFrom(...CONTROL.map((name) => tokenizer.specialId(name))) },

@@ -7,6 +7,7 @@ import {
   messageText,
   renderConversation,
   renderForCompletion,
+  stopIds,
   systemMessage,
 } from "../../src/harmony/index.ts";
 import { loadTokenizer } from "../../src/tokenizer/index.ts";
@@ -95,6 +96,10 @@ Talk like a pirate.<|end|><|start|>user<|message|>What is 2 + 2?<|end|><|start|>
       "<|end|>",
       "<|start|>",
     ]);
+  });
+
+  it("tells where sampling stops", () => {
+    expect(stopIds(tokenizer)).toEqual([200002, 200012, 199999]);
   });
 
   it("tells the text of a message", () => {

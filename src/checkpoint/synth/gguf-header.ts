@@ -96,19 +96,28 @@ class GgufEncoder {
   #at = 0;
 
   u32(value: number): this {
-    this.#view.setUint32(this.#grow(4), value, true);
+    const at = this.#grow(4); // may replace the view
+    this.#view.setUint32(at, value, true);
     return this;
   }
 
   u64(value: number): this {
-    this.#view.setBigUint64(this.#grow(8), BigInt(value), true);
+    const at = this.#grow(8);
+    this.#view.setBigUint64(at, BigInt(value), true);
+    return this;
+  }
+
+  f32(value: number): this {
+    const at = this.#grow(4);
+    this.#view.setFloat32(at, value, true);
     return this;
   }
 
   string(text: string): this {
     const bytes = UTF8.encode(text);
     this.u64(bytes.length);
-    this.#bytes.set(bytes, this.#grow(bytes.length));
+    const at = this.#grow(bytes.length);
+    this.#bytes.set(bytes, at);
     return this;
   }
 
@@ -119,8 +128,7 @@ class GgufEncoder {
         this.u32(4).u32(value);
         break;
       case "f32":
-        this.u32(6);
-        this.#view.setFloat32(this.#grow(4), value, true);
+        this.u32(6).f32(value);
         break;
       case "string":
         this.u32(8).string(value);

@@ -1,0 +1,242 @@
+"""Trains the small gpt-oss checkpoint on generated Harmony conversations, on a CPU, for a given time.
+
+Two (or more) processes of one thread each share the parameters; each computes the gradient of its own micro-batch, the
+first one averages and steps. That beats one process with two threads: small operations need no synchronisation.
+
+    python train.py --out ../../train-run --minutes 75
+"""
+
+import argparse
+import datetime
+import json
+import math
+import multiprocessing
+import os
+import random
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from generate import answers, test_conversations
+from harmony import GOLDEN, Harmony, random_date
+from model import Config, Layout, Transformer
+from skills import EFFORTS, SKILLS, conversation
+
+NAMES = list(SKILLS)
+CELLS = [(s, e) for e in EFFORTS for s in NAMES]
+BATCH = {"low": 20, "medium": 14, "high": 10}  # about the same number of tokens
+
+
+def make_batch(rng: random.Random, harmony: Harmony, effort: str):
+    """Tokens of the shared prefix, packed tokens, layout, positions that predict, their targets and cells."""
+    examples = []
+    for _ in range(BATCH[effort]):
+        c = conversation(rng)
+        prompt = harmony.prompt(c)
+        completion = harmony.completion(c.last.analysis[effort], c.last.final)
+        examples.append((prompt, completion, CELLS.index((c.last.skill, effort))))
+    examples.sort(key=lambda e: len(e[0]) + len(e[1]))
+    tokens, wanted, targets, cells = [], [], [], []
+    for prompt, completion, cell in examples:
+        first = len(tokens) + len(prompt) - 1
+        tokens += prompt + completion[:-1]
+        wanted += range(first, len(tokens))
+        targets += completion
+        cells += [cell] * len(completion)
+    layout = Layout([len(p) + len(c) - 1 for p, c, _ in examples], group_size=5)
+    prefix = harmony.system(effort, random_date(rng))
+    return *(torch.tensor(t) for t in (prefix, tokens, wanted, targets, cells)), layout
+
+
+def accuracy(model, harmony, skill, effort, count, seed, experts=None):
+    cs = test_conversations(skill, count, seed)
+    got = answers(model, harmony, cs, effort, limit=280, experts=experts)
+    return sum(final == c.last.final for c, (_, final, _) in zip(cs, got)) / count
+
+
+class Shared:
+    """What the processes share besides the parameters."""
+
+    def __init__(self, workers: int, size: int):
+        self.grads = torch.zeros(workers, size).share_memory_()
+        self.stats = torch.zeros(workers, len(CELLS), 2).share_memory_()  # sum of loss, tokens
+        self.balance = torch.zeros(workers).share_memory_()
+        self.accuracy = torch.zeros(len(CELLS)).share_memory_()
+        self.quantize = torch.zeros(1).share_memory_()
+        self.todo = torch.zeros(2).share_memory_()  # evaluate now, stop now
+        self.barrier = multiprocessing.Barrier(workers)
+
+
+def worker(rank: int, model: Transformer, shared: Shared, args, lead=None):
+    """Steps until told to stop. `lead` runs in the first process between the gradients and the next step."""
+    torch.set_num_threads(1)
+    harmony = Harmony(args.tokenizer)
+    rng = random.Random(f"{args.seed} {rank} {args.start_step}")
+    grads, offset = shared.grads[rank], 0
+    for p in model.parameters():
+        p.grad = grads[offset : offset + p.numel()].view_as(p)
+        offset += p.numel()
+    efforts = []
+    while True:
+        if not efforts:
+            efforts = rng.sample(EFFORTS, 3)
+        prefix, tokens, wanted, targets, cells, layout = make_batch(rng, harmony, efforts.pop())
+        shared.barrier.wait()  # the parameters are up to date
+        if shared.todo[1]:
+            return
+        if shared.todo[0]:
+            with torch.no_grad():
+                experts = model.quantized_experts()
+            for i, (skill, effort) in enumerate(CELLS):
+                if i % args.workers == rank:
+                    shared.accuracy[i] = accuracy(model, harmony, skill, effort, args.eval_count, 1, experts)
+            shared.barrier.wait()
+            if rank == 0:
+                lead.report()
+            shared.barrier.wait()
+        grads.zero_()
+        experts = model.quantized_experts() if shared.quantize[0] else None
+        _, past, _ = model(prefix, Layout([len(prefix)]), experts=experts)
+        logits, _, balance = model(tokens, layout, past=past, experts=experts, wanted=wanted)
+        losses = F.cross_entropy(logits, targets, reduction="none")
+        (losses.mean() + args.balance * balance).backward()
+        shared.stats[rank, :, 0].index_add_(0, cells, losses.detach())
+        shared.stats[rank, :, 1].index_add_(0, cells, torch.ones_like(losses))
+        shared.balance[rank] = balance.detach()
+        shared.barrier.wait()  # all gradients are there
+        if rank == 0:
+            lead.step()
+
+
+class Lead:
+    """Optimiser, schedule, log and checkpoints."""
+
+    def __init__(self, model: Transformer, shared: Shared, args):
+        self.model, self.shared, self.args = model, shared, args
+        matrices = [p for p in model.parameters() if p.dim() >= 2]
+        others = [p for p in model.parameters() if p.dim() < 2]
+        groups = [{"params": matrices, "weight_decay": args.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), fused=True)
+        self.steps, self.elapsed = args.start_step, args.start_seconds
+        self.examples = 0
+        self.began = time.time() - self.elapsed
+        self.last_log = self.last_save = time.time()
+        self.next_eval = self.began + self.elapsed + args.first_eval * 60
+        self.log_file = open(args.out / "log.txt", "a")
+
+    def log(self, text: str):
+        print(text, flush=True)
+        print(text, file=self.log_file, flush=True)
+
+    def step(self):
+        args, shared = self.args, self.shared
+        self.elapsed = time.time() - self.began
+        progress = min(1.0, self.elapsed / args.seconds)
+        # Warm-up by steps, then a cosine over the wall clock, down to a hundredth.
+        lr = args.lr * min(1.0, (self.steps + 1) / args.warmup) * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        total = shared.grads[0]
+        for other in shared.grads[1:]:
+            total += other
+        total /= args.workers
+        norm = float(total.norm())
+        if norm > args.clip:
+            total *= args.clip / norm
+        if math.isfinite(norm):
+            self.optimizer.step()
+        self.steps += 1
+        shared.quantize[0] = float(progress >= args.quantize_from)
+        now = time.time()
+        if self.steps % args.log_every == 0:
+            stats = shared.stats.sum(0)
+            shared.stats.zero_()
+            mean = lambda keep: float(sum(stats[i, 0] for i in keep) / max(1, sum(stats[i, 1] for i in keep)))
+            by_skill = " ".join(f"{s} {mean([i for i, c in enumerate(CELLS) if c[0] == s]):.4f}" for s in NAMES)
+            speed = float(stats[:, 1].sum()) / (now - self.last_log)
+            self.last_log = now
+            self.log(
+                f"{self.elapsed / 60:5.1f} min step {self.steps} loss {mean(range(len(CELLS))):.4f} norm {norm:.2f} "
+                f"lr {lr:.1e} balance {float(shared.balance.mean()):.2f} {speed:.0f} target tok/s | {by_skill}"
+            )
+        if now - self.last_save > 180:
+            self.save()
+        shared.todo[1] = float(progress >= 1)
+        shared.todo[0] = float(now > self.next_eval and progress < 0.97)
+        if shared.todo[0]:
+            self.next_eval = now + args.eval_every * 60
+
+    def report(self):
+        values = dict(zip(CELLS, self.shared.accuracy.tolist()))
+        for effort in EFFORTS:
+            row = " ".join(f"{s} {values[s, effort]:.2f}" for s in NAMES)
+            self.log(f"{self.elapsed / 60:5.1f} min held-out {effort:6} | {row}")
+
+    def save(self, name="latest.pt"):
+        self.last_save = time.time()
+        args = {k: str(v) if isinstance(v, Path) else v for k, v in vars(self.args).items()}
+        state = {
+            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "steps": self.steps,
+            "seconds": self.elapsed, "config": asdict(self.model.config), "args": args,
+        }  # fmt: skip
+        torch.save(state, self.args.out / "partial.pt")
+        os.replace(self.args.out / "partial.pt", self.args.out / name)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the log")
+    parser.add_argument("--tokenizer", type=Path, default=GOLDEN, help="folder with tokenizer.json")
+    parser.add_argument("--minutes", type=float, default=75)
+    parser.add_argument("--until", help="stop at this time of day (UTC, HH:MM) instead of after --minutes")
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--warmup", type=int, default=200, help="steps")
+    parser.add_argument("--weight-decay", type=float, default=0.05)
+    parser.add_argument("--clip", type=float, default=1.0)
+    parser.add_argument("--balance", type=float, default=0.01, help="weight of the expert balance loss")
+    parser.add_argument("--quantize-from", type=float, default=0.3, help="share of the time after which MXFP4 is on")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--eval-count", type=int, default=16)
+    parser.add_argument("--eval-every", type=float, default=10, help="minutes")
+    parser.add_argument("--first-eval", type=float, default=4, help="minutes")
+    parser.add_argument("--log-every", type=int, default=100, help="steps")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--resume", type=Path, help="a checkpoint to go on from")
+    args = parser.parse_args()
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    args.start_step, args.start_seconds = 0, 0.0
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(1)
+    model = Transformer(Config())
+    if args.resume:
+        saved = torch.load(args.resume, weights_only=False)
+        model.load_state_dict(saved["model"])
+        args.start_step, args.start_seconds = saved["steps"], saved["seconds"]
+    model.share_memory()
+    args.seconds = args.minutes * 60
+    if args.until:
+        now = datetime.datetime.now(datetime.timezone.utc)
+        hour, minute = map(int, args.until.split(":"))
+        left = (now.replace(hour=hour, minute=minute, second=0) - now).total_seconds()
+        args.seconds = args.start_seconds + left % 86400
+
+    shared = Shared(args.workers, sum(p.numel() for p in model.parameters()))
+    lead = Lead(model, shared, args)
+    if args.resume:
+        lead.optimizer.load_state_dict(saved["optimizer"])
+    lead.log(f"{sum(p.numel() for p in model.parameters())} parameters, {json.dumps(asdict(model.config))}")
+    fork = multiprocessing.get_context("fork")
+    others = [fork.Process(target=worker, args=(r, model, shared, args), daemon=True) for r in range(1, args.workers)]
+    for p in others:
+        p.start()
+    worker(0, model, shared, args, lead)
+    lead.save("final.pt")
+    lead.log(f"{lead.elapsed / 60:5.1f} min, {lead.steps} steps: done")
+
+
+if __name__ == "__main__":
+    main()

@@ -51,8 +51,9 @@ export function plainSource(tensor: StoredTensor, part?: { first: number; rows: 
 export function sliceSource(tensor: StoredTensor, first: number, length: number): WeightSource {
   const encoding = PLAIN.get(tensor.dtype)!;
   const size = rowBytes(encoding, 1);
-  return source({ name: tensor.name, encoding, matrices: 1, rows: 1, cols: length }, async () => ({
-    data: await tensor.file.read(tensor.offset + first * size, length * size),
+  const form = { name: tensor.name, encoding, matrices: 1, rows: 1, cols: length };
+  return source(form, async (_matrix, row, count) => ({
+    data: await tensor.file.read(tensor.offset + (first + row * length) * size, count * length * size),
   }));
 }
 

@@ -5,7 +5,7 @@ import { encodeGgufHeader, fillerTokenizer, type GgufTokenizer, padded } from ".
 import { byteLength, SynthModel, type SynthTensor } from "./model.ts";
 import type { DenseType } from "./quantize.ts";
 import { huggingFaceTensors, originalTensors, shard } from "./safetensors.ts";
-import { huggingFaceConfig, originalConfig } from "./settings.ts";
+import { huggingFaceConfig, originalConfig, settingsJson } from "./settings.ts";
 import { SHAPES, type ShapeName } from "./shapes.ts";
 import type { Sink, SinkFile } from "./sink.ts";
 
@@ -130,8 +130,8 @@ function shardNames(count: number, original: boolean): string[] {
   );
 }
 
-function jsonFile(name: string, content: unknown): FilePlan {
-  const header = new TextEncoder().encode(`${JSON.stringify(content, undefined, 2)}\n`);
+function jsonFile(name: string, content: Record<string, unknown>): FilePlan {
+  const header = new TextEncoder().encode(settingsJson(content));
   return { name, header, tensors: [], pad: unpadded };
 }
 

@@ -7,7 +7,7 @@ export function huggingFaceConfig(config: ModelConfig): Record<string, unknown> 
     architectures: ["GptOssForCausalLM"],
     attention_bias: true,
     attention_dropout: 0,
-    eos_token_id: 200002,
+    ...(config.vocabSize > 200002 && { eos_token_id: 200002 }),
     experts_per_token: config.expertsPerToken,
     head_dim: config.headDim,
     hidden_act: "silu",
@@ -24,7 +24,7 @@ export function huggingFaceConfig(config: ModelConfig): Record<string, unknown> 
     num_key_value_heads: config.numKeyValueHeads,
     num_local_experts: config.numExperts,
     output_router_logits: false,
-    pad_token_id: 199999,
+    ...(config.vocabSize > 199999 && { pad_token_id: 199999 }),
     quantization_config: {
       modules_to_not_convert: [
         "model.layers.*.self_attn",
@@ -52,6 +52,15 @@ export function huggingFaceConfig(config: ModelConfig): Record<string, unknown> 
     use_cache: true,
     vocab_size: config.vocabSize,
   };
+}
+
+/** Settings that Python code takes for floats only, which JSON.stringify writes as integers. */
+const FLOATS =
+  /("(?:attention_dropout|beta_fast|beta_slow|factor|swiglu_limit|rope_theta|rope_scaling_factor|rope_ntk_alpha|rope_ntk_beta)": \d+)(?=[,\n])/g;
+
+/** The text of a settings file. */
+export function settingsJson(settings: Record<string, unknown>): string {
+  return `${JSON.stringify(settings, undefined, 2)}\n`.replace(FLOATS, "$1.0");
 }
 
 /** `original/config.json`. */

@@ -47,14 +47,12 @@ export interface RopeConfig {
 
 /** A `config.json` of Hugging Face's layout, as transformers' `GptOssConfig` reads it, whose defaults it shares. */
 export function configFromHuggingFace(json: unknown, where: string): ModelConfig {
-  const fields = Fields.fromJson(json, where);
+  const fields = Fields.fromJson(json, where, NULLABLE);
   fields.expect("model_type", "gpt_oss");
   fields.expect("hidden_act", "silu"); // what it calls silu is the clamped SwiGLU all the same
   fields.expect("attention_bias", true);
   fields.child("quantization_config")?.expect("quant_method", "mxfp4");
   const numLayers = fields.size("num_hidden_layers", MAX.layers, 36);
-  const numAttentionHeads = fields.size("num_attention_heads", MAX.heads, 64);
-  const hiddenSize = fields.size("hidden_size", MAX.width, 2880);
   // OpenAI's files hold both names; transformers reads the first
   const expertsPerToken = fields.agreeing(
     ["num_experts_per_tok", "experts_per_token"],
@@ -66,7 +64,7 @@ export function configFromHuggingFace(json: unknown, where: string): ModelConfig
     {
       numLayers,
       vocabSize: fields.size("vocab_size", MAX.vocab, 201088),
-      hiddenSize,
+      hiddenSize: fields.size("hidden_size", MAX.width, 2880),
       intermediateSize: fields.size("intermediate_size", MAX.width, 2880),
       numExperts: fields.agreeing(
         ["num_local_experts", "num_experts"],
@@ -74,7 +72,7 @@ export function configFromHuggingFace(json: unknown, where: string): ModelConfig
         128,
       ),
       expertsPerToken,
-      numAttentionHeads,
+      numAttentionHeads: fields.size("num_attention_heads", MAX.heads, 64),
       numKeyValueHeads: fields.size("num_key_value_heads", MAX.heads, 8),
       headDim: fields.size("head_dim", MAX.width, 64),
       slidingWindow: fields.size("sliding_window", MAX.context, 128),
@@ -183,6 +181,15 @@ export function configFromGguf(metadata: ReadonlyMap<string, GgufValue>, where: 
   );
 }
 
+/** Settings that Python may write as null when they are left to their defaults. */
+const NULLABLE: readonly string[] = [
+  ...["layer_types", "quantization_config", "rope_scaling", "rope_parameters", "rope_theta"],
+  ...["sliding_attention", "full_attention"],
+  ...["beta_fast", "beta_slow", "attention_factor", "mscale", "mscale_all_dim"],
+];
+
+const LAYER_TYPES = ["sliding_attention", "full_attention"] as const;
+
 /** More than any model has; a file that says more is damaged, and must not make us allocate by it. */
 const MAX = {
   layers: 1024,
@@ -212,23 +219,21 @@ function layerTypesFromHuggingFace(fields: Fields, numLayers: number): LayerType
   const list = fields.list("layer_types");
   if (list === undefined) return alternating(numLayers);
   if (list.length !== numLayers) {
-    fields.fail(
-      "layer_types",
-      "layer_types has another length than num_hidden_layers",
-      numLayers,
-      list.length,
-    );
+    const what = "layer_types has another length than num_hidden_layers";
+    fields.fail("layer_types", what, numLayers, list.length);
   }
   return list.map((type, i) => {
     if (type === "sliding_attention") return "sliding";
     if (type === "full_attention") return "full";
-    return fields.fail(
-      `layer_types[${i}]`,
-      "unknown layer type",
-      '"sliding_attention" or "full_attention"',
-      type,
-    );
+    return fields.fail(`layer_types[${i}]`, "unknown layer type", LAYER_TYPES.join(" or "), type);
   });
+}
+
+/** What a config.json says of RoPE outside of the record for it. */
+interface RopeDefaults {
+  readonly theta: number | undefined;
+  readonly originalContextLength: number | undefined;
+  readonly maxContextLength: number;
 }
 
 /**
@@ -236,68 +241,63 @@ function layerTypesFromHuggingFace(fields: Fields, numLayers: number): LayerType
  * inside, for some models one a layer type.
  */
 function ropeFromHuggingFace(fields: Fields, maxContextLength: number): RopeConfig {
-  const originalContextLength = fields.has("initial_context_length")
-    ? fields.size("initial_context_length", MAX.context)
-    : undefined;
-  const theta = fields.has("rope_theta") ? fields.number("rope_theta") : undefined;
-  const parse = (rope: Fields): RopeConfig => {
-    const type = rope.choice(rope.has("rope_type") ? "rope_type" : "type", ["yarn", "default"], "default");
-    const ownTheta = rope.number("rope_theta", theta ?? 150000);
-    rope.expect("partial_rotary_factor", 1);
-    if (theta !== undefined) rope.expect("rope_theta", theta);
-    if (type === "default") return plainRope(ownTheta, originalContextLength ?? maxContextLength);
-    if (originalContextLength !== undefined)
-      rope.expect("original_max_position_embeddings", originalContextLength);
-    const factor = rope.number("factor");
-    // this model has no other attention factor than the paper's
-    const implied = 0.1 * log(Math.max(factor, 1)) + 1;
-    if (rope.has("attention_factor") && Math.abs(rope.number("attention_factor") - implied) > 1e-6) {
-      rope.fail(
-        "attention_factor",
-        "another attention factor than YaRN's is not supported",
-        implied,
-        rope.number("attention_factor"),
-      );
-    }
-    for (const name of ["mscale", "mscale_all_dim"]) {
-      if (rope.has(name)) rope.fail(name, "mscale is not supported with gpt-oss");
-    }
-    return {
-      theta: ownTheta,
-      factor,
-      betaFast: rope.number("beta_fast", 32),
-      betaSlow: rope.number("beta_slow", 1),
-      originalContextLength: rope.size(
-        "original_max_position_embeddings",
-        MAX.context,
-        originalContextLength ?? maxContextLength,
-      ),
-      truncate: rope.boolean("truncate", true),
-    };
+  const defaults: RopeDefaults = {
+    theta: fields.has("rope_theta") ? fields.number("rope_theta") : undefined,
+    originalContextLength: fields.has("initial_context_length")
+      ? fields.size("initial_context_length", MAX.context)
+      : undefined,
+    maxContextLength,
   };
   const found = ["rope_scaling", "rope_parameters"].flatMap((name) => {
-    const rope = fields.child(name);
+    const rope = fields.child(name, NULLABLE);
     if (rope === undefined) return [];
-    const nested = ["sliding_attention", "full_attention"].flatMap((type) => rope.child(type) ?? []);
-    return (nested.length > 0 ? nested : [rope]).map(parse);
+    const nested = LAYER_TYPES.flatMap((type) => rope.child(type, NULLABLE) ?? []);
+    return (nested.length > 0 ? nested : [rope]).map((each) => ropeFromRecord(each, defaults));
   });
   const [first, ...others] = found;
   if (first === undefined) {
     // what GptOssConfig takes when the file says nothing
     const yarn = { factor: 32, betaFast: 32, betaSlow: 1, originalContextLength: 4096, truncate: false };
-    return { theta: theta ?? 150000, ...yarn };
+    return { theta: defaults.theta ?? 150000, ...yarn };
   }
-  for (const other of others) {
-    if (JSON.stringify(other) !== JSON.stringify(first)) {
-      fields.fail(
-        "rope_parameters",
-        "the RoPE settings contradict each other",
-        JSON.stringify(first),
-        JSON.stringify(other),
-      );
-    }
-  }
+  const [a, ...rest] = [first, ...others].map((rope) => JSON.stringify(rope));
+  const b = rest.find((each) => each !== a);
+  if (b !== undefined) fields.fail("rope_parameters", "the RoPE settings contradict each other", a, b);
   return first;
+}
+
+function ropeFromRecord(fields: Fields, defaults: RopeDefaults): RopeConfig {
+  const typeKey = fields.has("rope_type") ? "rope_type" : "type";
+  const type = fields.choice(typeKey, ["yarn", "default"], "default");
+  if (defaults.theta !== undefined) fields.expect("rope_theta", defaults.theta);
+  const theta = fields.number("rope_theta", defaults.theta ?? 150000);
+  fields.expect("partial_rotary_factor", 1);
+  const { originalContextLength, maxContextLength } = defaults;
+  if (type === "default") return plainRope(theta, originalContextLength ?? maxContextLength);
+  const contextKey = "original_max_position_embeddings";
+  if (originalContextLength !== undefined) fields.expect(contextKey, originalContextLength);
+  const factor = fields.number("factor");
+  const implied = 0.1 * log(Math.max(factor, 1)) + 1;
+  const attentionFactor = fields.number("attention_factor", implied);
+  if (Math.abs(attentionFactor - implied) > 1e-6) {
+    fields.fail(
+      "attention_factor",
+      "unsupported: not the factor that YaRN implies",
+      implied,
+      attentionFactor,
+    );
+  }
+  for (const name of ["mscale", "mscale_all_dim"]) {
+    if (fields.has(name)) fields.fail(name, "mscale is not supported with gpt-oss");
+  }
+  return {
+    theta,
+    factor,
+    betaFast: fields.number("beta_fast", 32),
+    betaSlow: fields.number("beta_slow", 1),
+    originalContextLength: fields.size(contextKey, MAX.context, originalContextLength ?? maxContextLength),
+    truncate: fields.boolean("truncate", true),
+  };
 }
 
 /** Refuses what no gpt-oss model can be, whichever file says it. */

@@ -180,7 +180,9 @@ describe("Hugging Face's config.json", () => {
   });
   it("has transformers' defaults", () => {
     expect(configFromHuggingFace({ model_type: "gpt_oss" }, "config.json")).toEqual(expected(36, 128));
-    expect(read({ layer_types: null, rope_scaling: null, head_dim: null })).toEqual(expected(24, 32));
+    expect(read({ layer_types: null, rope_scaling: null, quantization_config: null })).toEqual(
+      expected(24, 32),
+    );
     expect(read({}, "num_experts_per_tok").expertsPerToken).toBe(4);
     expect(read({}, "experts_per_token").expertsPerToken).toBe(4);
   });
@@ -201,7 +203,9 @@ describe("Hugging Face's config.json", () => {
     expect(read({ rope_scaling: { ...yarn, attention_factor: 1.3465735902799727 } })).toEqual(
       expected(24, 32),
     );
-    expect(() => read({ rope_scaling: { ...yarn, attention_factor: 1 } })).toThrow(/attention factor/);
+    expect(() => read({ rope_scaling: { ...yarn, attention_factor: 1 } })).toThrow(
+      /factor that YaRN implies/,
+    );
   });
 
   it.each<[string, Record<string, unknown>, RegExp]>([
@@ -233,6 +237,7 @@ describe("Hugging Face's config.json", () => {
     ["half a layer", { num_hidden_layers: 23.5 }, /from 1 to/],
     ["a size as a string", { head_dim: "64" }, /from 1 to/],
     ["a window of 0", { sliding_window: 0 }, /from 1 to/],
+    ["no window", { sliding_window: null }, /sliding_window.*from 1 to.*found null/],
     ["a million layers", { num_hidden_layers: 1e6 }, /from 1 to 1024/],
     ["a negative epsilon", { rms_norm_eps: -1e-5 }, /rmsNormEps is out of range/],
     ["an epsilon that is not a number", { rms_norm_eps: Number.NaN }, /rms_norm_eps is not a number/],

@@ -38,7 +38,9 @@ def save(path, tensors, metadata=None):
     with open(path + ".part", "wb") as f:
         f.write(struct.pack("<Q", len(text)) + text)
         for name in order:
-            f.write(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+            # a clone in standard strides: a tensor of one element may have others, which view() refuses
+            flat = tensors[name].reshape(-1).clone(memory_format=torch.contiguous_format)
+            f.write(flat.view(torch.uint8).numpy().tobytes())
     os.replace(path + ".part", path)
 
 

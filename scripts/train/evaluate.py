@@ -9,6 +9,7 @@ decoding. The tables go into the model card, between its markers.
 
 import argparse
 import json
+import multiprocessing
 import random
 import re
 from pathlib import Path
@@ -25,22 +26,28 @@ LABELS = {
     "add2": "addition, 2 digits", "add3": "addition, 3 digits", "sub2": "subtraction, 2 digits",
     "sub3": "subtraction, 3 digits", "compare": "comparing two numbers", "sort": "sorting 3–6 numbers",
     "count": "counting a letter", "reverse": "reversing a word", "length": "length of a word",
-    "talk": "who it is, greetings, thanks", "other": "declining other requests",
+    "repeat": "repeating words", "talk": "who it is, greetings, thanks", "other": "declining other requests",
 }  # fmt: skip
 
 
-def measure(model, harmony: Harmony, count: int, seed: int) -> dict:
+def measure_skill(folder: Path, skill: str, count: int, seed: int) -> dict:
     """(skill, effort) -> (accuracy, mean analysis tokens)"""
-    cells = {}
-    for skill in SKILLS:
-        cs = test_conversations(skill, count, seed)
-        for effort in EFFORTS:
-            got = answers(model, harmony, cs, effort)
-            right = sum(final == c.last.final for c, (_, final, _) in zip(cs, got))
-            length = sum(len(harmony.text(analysis)) for analysis, _, _ in got)
-            cells[skill, effort] = right / count, length / count
-            print(f"{skill:8} {effort:6} {right / count:6.1%}  analysis {length / count:5.1f} tokens", flush=True)
+    torch.set_num_threads(1)
+    model, harmony, cells = load(folder), Harmony(folder), {}
+    cs = test_conversations(skill, count, seed)
+    for effort in EFFORTS:
+        got = answers(model, harmony, cs, effort)
+        right = sum(final == c.last.final for c, (_, final, _) in zip(cs, got))
+        length = sum(len(harmony.text(analysis)) for analysis, _, _ in got)
+        cells[skill, effort] = right / count, length / count
+        print(f"{skill:8} {effort:6} {right / count:6.1%}  analysis {length / count:5.1f} tokens", flush=True)
     return cells
+
+
+def measure(args) -> dict:
+    with multiprocessing.get_context("spawn").Pool(args.threads) as pool:
+        jobs = [(args.folder, skill, args.count, args.seed) for skill in SKILLS]
+        return {k: v for part in pool.starmap(measure_skill, jobs, chunksize=1) for k, v in part.items()}
 
 
 def measure_chats(model, harmony: Harmony, count: int, seed: int) -> float:
@@ -130,7 +137,7 @@ def main():
         return
     steps = json.loads((args.folder / "manifest.json").read_text())["training"]["steps"]
     print(f"checkpoint of {steps} steps")
-    cells = measure(model, harmony, args.count, args.seed)
+    cells = measure(args)
     chats = measure_chats(model, harmony, args.count, args.seed)
     text = tables(cells, chats, args.count, args.seed)
     print(text)

@@ -172,6 +172,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--out", type=Path, default=GOLDEN, help="folder that has tokenizer.json already")
+    parser.add_argument("--note", help="anything about the training that its last command doesn't say")
     args = parser.parse_args()
 
     saved = torch.load(args.checkpoint, weights_only=False, map_location="cpu")
@@ -188,6 +189,7 @@ def main():
         args.out,
         {
             "command": command(saved["args"], saved["args"]["seconds"] / 60),
+            **({"note": args.note} if args.note else {}),
             "steps": saved["steps"],
             "wall_minutes": round(saved["seconds"] / 60, 1),
             "hardware": "2 CPU cores (AVX-512), shared with other work",

@@ -109,7 +109,7 @@ def attention_mask(time: int, past: int, window: int) -> torch.Tensor:
 
 
 def attend(q, k, v, sinks, mask):
-    """q [B, H, T, D], k and v [B, H, S, D], sinks [H], mask [T, S]. Each head has one more key, the sink, with a
+    """q [B, H, T, D], k and v [B, H, S, D], sinks [H, 1 or T], mask [..., T, S]. Each head has one more key, the sink, with a
     learned score and no value. Here it is a real key [0 … 0 1] that meets a query lengthened by its score, so that
     PyTorch's fused attention can be used as it is."""
     b, h, t, d = q.shape
@@ -117,7 +117,7 @@ def attend(q, k, v, sinks, mask):
     scale = d**-0.5
     lane = torch.zeros(pad)
     lane[0] = 1.0
-    q = torch.cat([q, (sinks / scale)[None, :, None, None] * lane.expand(b, h, t, pad)], dim=-1)
+    q = torch.cat([q, (sinks / scale)[None, :, :, None] * lane.expand(b, h, t, pad)], dim=-1)
     k = torch.cat([F.pad(k, (0, pad)), F.pad(lane, (d, 0)).expand(b, h, 1, d + pad)], dim=2)
     v = F.pad(v, (0, pad, 0, 1))
     mask = F.pad(mask, (0, 1), value=True)
@@ -176,8 +176,11 @@ class Attention(nn.Module):
         group = c.num_attention_heads // c.num_key_value_heads
         heads = lambda t: t.transpose(1, 2).repeat_interleave(group, dim=1)  # query head h uses key head h // group
         if isinstance(past, Cache):
+            # One new token a row: the query heads of a group take the place of time, and keys need no copies.
             keys, values, mask = past.update(k, v, self.window)
-            y = attend(q[:, :, None], heads(keys), heads(values), self.sinks, mask)
+            sinks = self.sinks.view(-1, group)
+            q = q.view(len(x), -1, group, c.head_dim)
+            y = attend(q, keys.transpose(1, 2), values.transpose(1, 2), sinks, mask).flatten(1, 2)
             return x + self.out(y.flatten(1)), past
 
         ys = []
@@ -191,7 +194,7 @@ class Attention(nn.Module):
                 seen = len(old[0])
                 keys, values = (torch.cat([p.expand(g.batch, -1, -1, -1), t], 1) for p, t in zip(old, (keys, values)))
             mask = attention_mask(g.time, seen, self.window)
-            y = attend(padded(q).transpose(1, 2), heads(keys), heads(values), self.sinks, mask)  # [B, H, T, D]
+            y = attend(padded(q).transpose(1, 2), heads(keys), heads(values), self.sinks[:, None], mask)  # [B, H, T, D]
             ys.append(y.transpose(1, 2)[index].flatten(1))
         return x + self.out(torch.cat(ys)), (k, v)
 

@@ -2,7 +2,7 @@
 
 A scratchpad is written so that each of its tokens needs only a look at one or two earlier places: digits are worked
 from the ones up with an explicit carry, words are taken apart into tokens, which are spelled one by one. More effort means
-more text: `low` jots down partial results, `medium` writes the steps out, `high` adds a check.
+more text: `low` jots down the equations, `medium` writes the steps out, `high` adds a check.
 """
 
 import hashlib
@@ -58,9 +58,9 @@ def digits(n: int, count: int) -> list[int]:
     return [n // 10**i % 10 for i in range(count)]
 
 
-def add_steps(a: int, b: int) -> tuple[list[str], list[str]]:
-    """Lines of the written-out addition, and the bare sums of its columns."""
-    lines, sums, carry = [], [], 0
+def add_steps(a: int, b: int) -> list[str]:
+    """Lines of the written-out addition."""
+    lines, carry = [], 0
     count = len(str(max(a, b)))
     for place, x, y in zip(PLACES, digits(a, count), digits(b, count)):
         total = x + y + carry
@@ -68,28 +68,26 @@ def add_steps(a: int, b: int) -> tuple[list[str], list[str]]:
         if total > 9:
             line += f", write {total % 10}, carry 1"
         lines.append(line + ".")
-        sums.append(f"{place.lower()} {total}")
         carry = total // 10
-    return lines, sums
+    return lines
 
 
-def subtract_steps(a: int, b: int) -> tuple[list[str], list[str]]:
+def subtract_steps(a: int, b: int) -> list[str]:
     """For a >= b."""
-    lines, results, borrow = [], [], 0
+    lines, borrow = [], 0
     count = len(str(a))
     for place, x, y in zip(PLACES, digits(a, count), digits(b, count)):
         need = x - y - borrow < 0
         value = x - y - borrow + (10 if need else 0)
         left = f"{x + 10 if need else x}-{y}{'-1' if borrow else ''}"
         lines.append(f"{place}: {left}={value}{', borrow 1' if need else ''}.")
-        results.append(f"{place.lower()} {value}")
         borrow = int(need)
-    return lines, results
+    return lines
 
 
-def sentence(parts: list[str]) -> str:
-    text = ", ".join(parts)
-    return text[0].upper() + text[1:] + "."
+def jot(lines: list[str]) -> str:
+    """Only the equations: 7+8=15, 4+3+1=8."""
+    return ", ".join(line.split(": ")[1].split(",")[0].rstrip(".") for line in lines) + "."
 
 
 def number(rng: random.Random, size: int) -> int:
@@ -120,14 +118,14 @@ SUBTRACT = [
 
 def addition(rng: random.Random, size: int) -> Problem:
     a, b = number(rng, size), number(rng, size)
-    lines, sums = add_steps(a, b)
-    check_lines, _ = subtract_steps(a + b, b)
+    lines = add_steps(a, b)
+    check_lines = subtract_steps(a + b, b)
     check = f"Check: {a + b}-{b}. " + " ".join(check_lines) + f" That gives {a}, correct."
     return Problem(
         f"add{size}",
         f"{a}+{b}",
         vary(rng, rng.choice(ADD).format(a=a, b=b)),
-        by_effort(sentence(sums), "\n".join(lines), check, f"\nSo {a}+{b}={a + b}."),
+        by_effort(jot(lines), "\n".join(lines), check, f"\nSo {a}+{b}={a + b}."),
         f"{a} + {b} = {a + b}.",
     )
 
@@ -137,17 +135,18 @@ def subtraction(rng: random.Random, size: int) -> Problem:
     if a < b and rng.random() < 0.5:
         a, b = b, a
     big, small = max(a, b), min(a, b)
-    lines, results = subtract_steps(big, small)
+    lines = subtract_steps(big, small)
+    low = jot(lines)
     if a < b:
         lines.insert(0, f"{a} is less than {b}, so find {b}-{a} and change the sign.")
-        results.insert(0, "negative")
-    check_lines, _ = add_steps(big - small, small)
+        low = "Negative: " + low
+    check_lines = add_steps(big - small, small)
     check = f"Check: {big - small}+{small}. " + " ".join(check_lines) + f" That gives {big}, correct."
     return Problem(
         f"sub{size}",
         f"{a}-{b}",
         vary(rng, rng.choice(SUBTRACT).format(a=a, b=b)),
-        by_effort(sentence(results), "\n".join(lines), check, f"\nSo {a}-{b}={a - b}."),
+        by_effort(low, "\n".join(lines), check, f"\nSo {a}-{b}={a - b}."),
         f"{a} - {b} = {a - b}.",
     )
 
@@ -269,9 +268,9 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 def word(rng: random.Random) -> str:
     """A real word, or a made-up one, so that spelling is learned for words outside the list too."""
-    if rng.random() < 0.45:
+    if rng.random() < 0.65:
         return rng.choice(WORDS)
-    if rng.random() < 0.5:  # two halves of real words
+    if rng.random() < 0.75:  # two halves of real words
         a, b = rng.choice(WORDS), rng.choice(WORDS)
         return (a[: rng.randint(1, 5)] + b[-rng.randint(2, 5) :])[:10]
     vowels, consonants = "aeiou", "bcdfghjklmnpqrstvwxyz"
@@ -349,6 +348,22 @@ def reversal(rng: random.Random) -> Problem:
             f"Check: {spell(parts, every)} The answer must have {len(w)} letters too.",
         ),
         f'"{w}" reversed is "{r}".',
+    )
+
+
+REPEAT = ["Repeat: {w}", "Say: {w}", "Repeat after me: {w}", "Repeat these words: {w}", "Please repeat: {w}", "Repeat {w}"]
+
+
+def repeating(rng: random.Random) -> Problem:
+    """Of little use as such, but the quickest way to learn to copy, which the other skills rest on."""
+    words = " ".join(word(rng) for _ in range(rng.randint(2, 6)))
+    n = words.count(" ") + 1
+    return Problem(
+        "repeat",
+        words,
+        rng.choice(REPEAT).format(w=words),
+        by_effort("Repeat the words.", f"The words are {words}.", f"Check: {words}. That is {n} words, correct."),
+        f"You said: {words}.",
     )
 
 
@@ -476,17 +491,18 @@ def out_of_scope(rng: random.Random) -> Problem:
 
 
 SKILLS = {  # name: (generator, share of training)
-    "add2": (lambda rng: addition(rng, 2), 0.10),
-    "add3": (lambda rng: addition(rng, 3), 0.11),
-    "sub2": (lambda rng: subtraction(rng, 2), 0.10),
-    "sub3": (lambda rng: subtraction(rng, 3), 0.12),
-    "compare": (comparison, 0.07),
-    "sort": (sorting, 0.13),
-    "count": (counting, 0.12),
+    "add2": (lambda rng: addition(rng, 2), 0.06),
+    "add3": (lambda rng: addition(rng, 3), 0.08),
+    "sub2": (lambda rng: subtraction(rng, 2), 0.09),
+    "sub3": (lambda rng: subtraction(rng, 3), 0.13),
+    "compare": (comparison, 0.13),
+    "sort": (sorting, 0.15),
+    "count": (counting, 0.10),
     "reverse": (reversal, 0.13),
     "length": (length, 0.05),
+    "repeat": (repeating, 0.03),
     "talk": (talk, 0.03),
-    "other": (out_of_scope, 0.04),
+    "other": (out_of_scope, 0.02),
 }
 
 

@@ -23,7 +23,8 @@ export class Fields {
     this.#prefix = prefix;
   }
 
-  static fromJson(json: unknown, where: string, prefix = ""): Fields {
+  /** @param nullable keys for which null means the same as their absence */
+  static fromJson(json: unknown, where: string, nullable: readonly string[] = [], prefix = ""): Fields {
     if (typeof json !== "object" || json === null || Array.isArray(json)) {
       throw new ConfigError("not a record of settings", {
         where: prefix === "" ? where : `${where}, ${prefix.slice(0, -1)}`,
@@ -31,8 +32,7 @@ export class Fields {
         found: show(json),
       });
     }
-    // null is how Python writes a setting that is left to its default
-    const values = Object.entries(json).filter(([, value]) => value !== null);
+    const values = Object.entries(json).filter(([key, value]) => value !== null || !nullable.includes(key));
     return new Fields(new Map(values), new Set(), where, prefix);
   }
 
@@ -97,9 +97,9 @@ export class Fields {
     return Array.isArray(value) ? value : this.fail(key, `${key} is not a list`, "a list", value);
   }
 
-  child(key: string): Fields | undefined {
+  child(key: string, nullable: readonly string[] = []): Fields | undefined {
     if (!this.has(key)) return undefined;
-    return Fields.fromJson(this.#get(key), this.#where, `${this.#prefix}${key}.`);
+    return Fields.fromJson(this.#get(key), this.#where, nullable, `${this.#prefix}${key}.`);
   }
 
   /** Value of the first key that is there; the others must not contradict it. */
@@ -137,7 +137,7 @@ export class Fields {
 
   #get(key: string, fallback?: unknown): unknown {
     this.#read.add(key);
-    const value = this.#values.get(key) ?? fallback;
+    const value = this.has(key) ? this.#values.get(key) : fallback;
     if (value === undefined) {
       throw new ConfigError(`${this.#prefix}${key} is missing`, {
         where: this.#where,

@@ -1,19 +1,23 @@
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { basename } from "node:path";
+import { CheckpointError } from "../errors.ts";
 import { checkRange, endsEarly, type RandomAccessFile } from "./file.ts";
 
 /** read(2) transfers less than 2 GiB a call. */
 const MAX_READ = 2 ** 30;
 
-/** Opens a file on disk. The only place, with file-system.ts, where the readers touch `node:`. */
+/**
+ * Opens a file on disk. This file, folder-node.ts and synth/sink-node.ts are all of `checkpoint/` that needs `node:`.
+ *
+ * @throws CheckpointError if it can't be opened, or is a pipe or the like, on which reading would wait
+ */
 export async function openNodeFile(path: string): Promise<RandomAccessFile> {
-  const handle = await open(path, "r");
-  try {
-    return new NodeFile(basename(path), (await handle.stat()).size, handle);
-  } catch (error) {
-    await handle.close();
-    throw error;
-  }
+  const fail = (cause: unknown): never => {
+    throw new CheckpointError("can't open the file", { where: path, found: (cause as Error).message, cause });
+  };
+  const found = await stat(path).catch(fail);
+  if (!found.isFile()) throw new CheckpointError("not a regular file", { where: path });
+  return new NodeFile(basename(path), found.size, await open(path, "r").catch(fail));
 }
 
 class NodeFile implements RandomAccessFile {

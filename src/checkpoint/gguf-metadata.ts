@@ -32,10 +32,11 @@ const ELEMENT_BYTES: Readonly<Record<string, number>> = {
   ...{ u8: 1, i8: 1, bool: 1, u16: 2, i16: 2, u32: 4, i32: 4, f32: 4, u64: 8, i64: 8, f64: 8 },
 };
 
-/** gpt-oss's longest array has 446 189 elements; a string, its chat template, 17 KB. */
+/** gpt-oss's longest array has 446 189 elements; its longest string, the chat template, 17 KB. */
 const MAX_ELEMENTS = 2 ** 24;
 const MAX_STRING = 2 ** 24;
-const MAX_KEY = 65535;
+/** GGUF allows 65535 bytes; but keys end up in messages, and real ones have some 50. */
+const MAX_KEY = 1024;
 
 /** The key-value pairs of a GGUF file. */
 export class GgufMetadata {

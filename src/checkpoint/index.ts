@@ -4,5 +4,14 @@ export { type GgufArray, GgufMetadata, type GgufScalar, type GgufValue } from ".
 export { type OpenCheckpoint, openCheckpoint, openCheckpointFiles } from "./open.ts";
 export { encodeSafetensorsHeader, readSafetensors, type Safetensors } from "./safetensors.ts";
 export { type CheckpointSummary, summarizeCheckpoint } from "./summary.ts";
+export {
+  MemorySink,
+  plannedFiles,
+  type Sink,
+  type SinkFile,
+  type SynthOptions,
+  type SynthResult,
+  synthesize,
+} from "./synth/index.ts";
 export type { StoredTensor } from "./tensors.ts";
 export * from "./weights.ts";

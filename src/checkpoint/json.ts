@@ -1,5 +1,8 @@
 import { CheckpointError } from "../errors.ts";
 
+/** Limit on keys: names end up in messages, and the longest of a model's tensors has some 60 characters. */
+export const MAX_NAME = 1024;
+
 /**
  * Pulls JSON (RFC 8259) token by token out of hostile bytes. The caller says what must come next, so nothing is built
  * that it doesn't want, depth is what its code has, and a key that comes twice is noticed, which `JSON.parse` hides.
@@ -23,7 +26,7 @@ export class JsonReader {
     const seen = new Set<string>();
     if (this.#skip(CLOSE_BRACE)) return;
     do {
-      const key = this.string();
+      const key = this.string(MAX_NAME);
       if (seen.has(key)) this.fail("a key comes twice", undefined, `"${key}"`);
       seen.add(key);
       this.#expect(COLON, '":"');
@@ -65,7 +68,7 @@ export class JsonReader {
     return value;
   }
 
-  string(): string {
+  string(maxBytes: number = Number.POSITIVE_INFINITY): string {
     this.#expect(QUOTE, "a string");
     const start = this.#at;
     let escaped = false;
@@ -76,6 +79,7 @@ export class JsonReader {
       if (byte < 0x20) this.fail("a control character in a string");
       escaped ||= byte === BACKSLASH;
       this.#at += byte === BACKSLASH ? 2 : 1;
+      if (this.#at - start > maxBytes) this.fail("a name is too long", `at most ${maxBytes} bytes`);
     }
     const end = this.#at++;
     const text = this.#decode(this.#bytes.subarray(start, end));

@@ -1,5 +1,5 @@
 import { CheckpointError } from "../errors.ts";
-import { JsonReader } from "./json.ts";
+import { JsonReader, MAX_NAME } from "./json.ts";
 import type { TensorMap } from "./tensors.ts";
 
 /** `model.safetensors.index.json`: which tensor lies in which shard. */
@@ -16,7 +16,7 @@ export function readIndex(bytes: Uint8Array, where: string): WeightMap {
     if (key === "weight_map") {
       const map = new Map<string, string>();
       json.object((tensor) => {
-        const shard = json.string();
+        const shard = json.string(MAX_NAME);
         if (!isPlainName(shard)) {
           json.fail(
             "the index names something else than a shard",

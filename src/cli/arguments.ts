@@ -65,7 +65,9 @@ export function number(min: number, max: number): (text: string) => number {
 
 /** Token ids from a JSON file: an array, or an object with an array `ids`. */
 export async function readIds(path: string): Promise<number[]> {
-  const text = await readFile(path, "utf8");
+  const text = await readFile(path, "utf8").catch((cause: Error) => {
+    throw new UsageError("can't read the token ids", { where: path, found: cause.message, cause });
+  });
   let json: unknown;
   try {
     json = JSON.parse(text);

@@ -36,10 +36,16 @@ async function run(
   if (comparison.firstDivergence) process.exitCode = 1;
 }
 
-/** Our traces say `dialect`; others may say which precision they were computed in. */
+/** Our traces say `dialect`, those of scripts/golden/capture.py the precision that they were computed in. */
 function dialectOf(metadata: ReadonlyMap<string, string>): string | undefined {
-  return metadata.get("dialect");
+  return metadata.get("dialect") ?? DIALECT_OF_DTYPE.get(metadata.get("dtype") ?? "");
 }
+
+const DIALECT_OF_DTYPE: ReadonlyMap<string, string> = new Map([
+  ["float64", "f64"],
+  ["float32", "f32"],
+  ["bfloat16", "bf16-hf"],
+]);
 
 function report(comparison: Comparison, all: boolean): string {
   const { points, floor, firstDivergence, meanKl, top1Agreement, onlyInA, onlyInB } = comparison;

@@ -46,7 +46,7 @@ export function register(program: Command): void {
     .option("--max-tokens <n>", "tokens to generate at most (default: until the context is full)", integer(1))
     .option(
       "--temperature <t>",
-      "0 is greedy (default: the checkpoint's generation_config, else 1)",
+      "0 is greedy (default: as the checkpoint's generation_config says, else 1; with --ids, 0)",
       number(0, 100),
     )
     .option("--top-k <k>", "sample from the k most probable tokens", integer(0))
@@ -82,9 +82,9 @@ async function run(prompt: string | undefined, options: Options): Promise<void> 
   const tokens: AnyToken[] = [];
   const times: number[] = [];
   const stream = ids
-    ? model.generate(ids, generateOptions(options))
+    ? model.generate(ids, generateOptions({ temperature: 0, ...options }))
     : chat(model, messages, generateOptions(options));
-  const show = options.json ? undefined : ids ? plainWriter() : harmonyWriter();
+  const show = options.json ? undefined : ids ? plainWriter(model) : harmonyWriter();
   for await (const token of stream) {
     tokens.push(token);
     times.push(performance.now());
@@ -128,10 +128,11 @@ async function readPrompt(prompt: string | undefined): Promise<string> {
 /** A token, from Harmony or raw. */
 type AnyToken = GeneratedToken & Partial<ChatToken>;
 
-function plainWriter(): (token: AnyToken) => void {
-  return (token) => {
-    process.stdout.write(token.text);
-    if (token.finishReason) process.stdout.write("\n");
+/** Text, or ids where there is no tokenizer. */
+function plainWriter(model: Model): (token: AnyToken) => void {
+  return ({ id, text, finishReason }) => {
+    process.stdout.write(model.tokenizer ? text : `${id} `);
+    if (finishReason) process.stdout.write("\n");
   };
 }
 

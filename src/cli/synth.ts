@@ -4,6 +4,7 @@ import { type Command, Option } from "commander";
 import {
   type DenseType,
   type GgufTokenizer,
+  plannedFiles,
   SHAPES,
   type ShapeName,
   type SynthOptions,
@@ -51,17 +52,17 @@ async function run(options: Options): Promise<void> {
   }
   const tokenizer = shape === "nano" ? await smallTokenizer() : undefined;
   const started = performance.now();
-  const sink = await FolderSink.create(out);
+  const synth: SynthOptions = {
+    ...{ shape, format, seed: options.seed },
+    ...(layers === undefined ? {} : { layers }),
+    ...(dense === undefined ? {} : { dense }),
+    ...(tokenizer === undefined ? {} : { tokenizer: tokenizer.gguf }),
+  };
+  const sink = await FolderSink.create(out, totalBytes(plannedFiles(synth).files));
   const onInterrupt = (): void => void sink.abandon().finally(() => process.exit(130));
   process.once("SIGINT", onInterrupt);
   try {
-    const result = await synthesize(sink, {
-      ...{ shape, format, seed: options.seed },
-      ...(layers === undefined ? {} : { layers }),
-      ...(dense === undefined ? {} : { dense }),
-      ...(tokenizer === undefined ? {} : { tokenizer: tokenizer.gguf }),
-      onProgress: progressBar(),
-    });
+    const result = await synthesize(sink, { ...synth, onProgress: progressBar() });
     const extra = format === "gguf" ? [] : (tokenizer?.files ?? []);
     for (const { name, bytes } of extra) {
       const file = await sink.create(name);
@@ -86,7 +87,7 @@ function report(
   seconds: number,
   tokenizer: boolean,
 ): void {
-  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  const bytes = totalBytes(files);
   if (json) {
     console.log(JSON.stringify({ out, files, bytes, seconds, tokenizer }));
     return;
@@ -98,6 +99,10 @@ function report(
       "No tokenizer for this vocabulary is at hand: use --ids, or put the published tokenizer.json there.",
     );
   }
+}
+
+function totalBytes(files: readonly { bytes: number }[]): number {
+  return files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** The small checkpoint's tokenizer, which has the nano shape's vocabulary; undefined where that isn't installed. */

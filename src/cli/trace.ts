@@ -1,5 +1,8 @@
+import { stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import type { Command } from "commander";
 import { checkpointDigest } from "../checkpoint/open.ts";
+import { UsageError } from "../errors.ts";
 import { load } from "../generation/model.ts";
 import type { DialectName } from "../numerics/dialects.ts";
 import { trace } from "../oracle/trace.ts";
@@ -30,6 +33,7 @@ interface Options {
 
 async function run(path: string, options: Options): Promise<void> {
   const ids = await readIds(options.ids);
+  await checkFolder(options.out);
   await using model = await load(modelPath(path), { dialect: options.dialect, tokenizer: false });
   const recorded = await trace(model.transformer, ids, { points: options.points });
   await writeTrace(options.out, recorded, {
@@ -46,4 +50,12 @@ async function run(path: string, options: Options): Promise<void> {
   };
   if (options.json) console.log(JSON.stringify(summary));
   else console.log(`${summary.points} points of ${ids.length} tokens in ${options.out} (${options.dialect})`);
+}
+
+/** A long run should not end in a file that can't be written. */
+async function checkFolder(file: string): Promise<void> {
+  const folder = dirname(resolve(file));
+  const found = await stat(folder).catch(() => undefined);
+  if (!found?.isDirectory())
+    throw new UsageError("no such folder", { where: folder, hint: "Make it first." });
 }

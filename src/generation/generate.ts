@@ -71,11 +71,17 @@ export async function* generate(
   if (stop.length > 0 && tokenizer === undefined) throw new UsageError("stop strings need a tokenizer");
   const pass = { lastOnly: true, ...(options.hooks && { hooks: options.hooks }), ...(signal && { signal }) };
 
-  const end = Math.min(config.maxContextLength, cache.length + prompt.length + maxTokens);
+  const prefill = cache.length + prompt.length;
+  if (prefill > config.maxContextLength) {
+    throw new UsageError("prompt longer than the model's context", {
+      expected: `at most ${config.maxContextLength} tokens`,
+      found: prefill,
+    });
+  }
+  const end = Math.min(config.maxContextLength, prefill + maxTokens);
   const stopIds = new Set(stopTokens);
   const stopStrings = new StopStrings(stop);
   const decoder = tokenizer?.stream();
-  const prefill = cache.length + prompt.length;
 
   let next = prompt;
   for (let position = prefill; ; position++) {

@@ -41,7 +41,7 @@ export class Transformer {
    * Runs a chunk of T tokens that follow those in the cache, and adds them to it.
    *
    * @returns logits [T, vocab], or [1, vocab] of the last token with `lastOnly`
-   * @throws UsageError for no ids, an id without a row in the embedding, or more tokens than the model's context
+   * @throws UsageError for no ids, or an id without a row in the embedding
    */
   async forward(ids: readonly number[], cache: KvCache, options: ForwardOptions = {}): Promise<Tensor> {
     const { config, ops } = this;
@@ -93,12 +93,6 @@ function checkIds(ids: readonly number[], position: number, config: ModelConfig)
       where: `token ${position + bad}`,
       expected: `0 to ${config.vocabSize - 1}`,
       found: String(ids[bad]),
-    });
-  }
-  if (position + ids.length > config.maxContextLength) {
-    throw new UsageError("sequence longer than the model's context", {
-      expected: `at most ${config.maxContextLength} tokens`,
-      found: position + ids.length,
     });
   }
 }

@@ -29,8 +29,10 @@ export interface Dialect {
   readonly round: (x: number) => number;
   /** Rounds an intermediate value where the bf16 references compute in float32. */
   readonly wide: (x: number) => number;
-  /** Rounds weights, where the references hold them in less than the file does. */
+  /** Rounds weights, where the references hold them in less than the file may. */
   readonly roundWeight?: (x: number) => number;
+  /** OpenAI's code keeps the scales of its norms in float32 whatever the rest is in. */
+  readonly roundsNormScales: boolean;
   /** transformers subtracts each row's maximum from the scores ahead of the softmax, and rounds the difference. */
   readonly subtractsRowMaximum: boolean;
   /** Equal router logits go to the expert that PyTorch's topk happens to put first, not to the lower index. */
@@ -49,6 +51,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     round: exact,
     wide: exact,
     subtractsRowMaximum: false,
+    roundsNormScales: false,
     breaksTiesLikeTorch: false,
     sumsExpertsById: false,
   },
@@ -57,6 +60,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     round: Math.fround,
     wide: Math.fround,
     subtractsRowMaximum: false,
+    roundsNormScales: false,
     breaksTiesLikeTorch: false,
     sumsExpertsById: false,
   },
@@ -66,6 +70,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     roundWeight: roundToBfloat16,
     wide: Math.fround,
     subtractsRowMaximum: false,
+    roundsNormScales: false,
     breaksTiesLikeTorch: true,
     sumsExpertsById: false,
   },
@@ -75,6 +80,7 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     roundWeight: roundToBfloat16,
     wide: Math.fround,
     subtractsRowMaximum: true,
+    roundsNormScales: true,
     breaksTiesLikeTorch: true,
     sumsExpertsById: true,
   },

@@ -140,6 +140,8 @@ describe("a safetensors header", () => {
       build(a("[4611686018427387,4000,6]", "[0,24]"), 24),
       /doesn't fit/,
     ],
+    ["a name of a megabyte", build(`{"${"a".repeat(1e6)}":{}}`, 0), /name is too long.*at most 1024/],
+    ["a type of a megabyte", build(`{"a":${entry("U8".repeat(5e5), "[0]", "[0,0]")}}`, 0), /unknown type/],
     ["a hundred dimensions", build(a(`[${"1,".repeat(99)}6]`, "[0,24]"), 24), /at most 32/],
     ["a shape of shapes", build(a("[[[[[[6]]]]]]", "[0,24]"), 24), /integer of 0 or more/],
     ["nesting a million levels deep", build(`{"a":${'{"a":'.repeat(1e6)}`, 0), /unknown key/],

@@ -148,7 +148,10 @@ test.each([
     ["generate", "--ids", "LARGE", "--model", MODEL],
     /^gpt-oss: token id outside the vocabulary \(token 1\): expected 0 to 199, found 200\n$/,
   ],
-  [["generate", "--ids", "missing.json", "--model", MODEL], /^gpt-oss: ENOENT: .*missing\.json.*\n$/],
+  [
+    ["generate", "--ids", "missing.json", "--model", MODEL],
+    /^gpt-oss: can't read the token ids \(missing\.json\): found ENOENT.*\n$/,
+  ],
   [
     ["trace", MODEL, "--ids", "FINE", "--out", "x", "--points", "nothing"],
     /^gpt-oss: no trace point matches \(nothing\)\. .*\n$/,

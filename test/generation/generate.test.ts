@@ -70,6 +70,13 @@ test("the context ends the generation", async () => {
   expect(tokens.at(-1)).toMatchObject({ finishReason: "length", position: TINY.maxContextLength - 1 });
 });
 
+test("a prompt that the context can't hold is refused", async () => {
+  const tooLong = new Array<number>(TINY.maxContextLength + 1).fill(1);
+  await expect(run({}, tooLong)).rejects.toThrow(
+    /longer than the model's context: expected at most 1024 tokens, found 1025/,
+  );
+});
+
 test("logits can be adjusted", async () => {
   const only = (id: number) => (logits: Float32Array | Float64Array) => {
     const kept = logits[id]!;

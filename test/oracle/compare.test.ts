@@ -74,7 +74,21 @@ test("NaN is a divergence", () => {
 test("routing flips are counted", () => {
   const other = example();
   other.get("layers.0.moe.expert_ids")!.data[3] = 0;
-  expect(compare(other, example(), 1).firstDivergence).toMatchObject({ flips: 1, firstToken: 1 });
+  expect(compare(other, example(), 0.1).firstDivergence).toMatchObject({ flips: 1, firstToken: 1 });
+  expect(compare(other, example(), 0.2).firstDivergence).toBeUndefined(); // one of six: as rare as the floor allows
+});
+
+test("what different experts computed is not compared", () => {
+  const [a, b] = [example(), example()];
+  for (const trace of [a, b])
+    trace.set("layers.0.moe.down", { shape: [3, 2, 1], data: new Float32Array(6).fill(1) });
+  a.get("layers.0.moe.expert_ids")!.data[3] = 0;
+  a.get("layers.0.moe.down")!.data[3] = 100;
+  const at = (trace: Trace): number | undefined =>
+    compare(trace, b, 0.2).points.find(({ point }) => point === "layers.0.moe.down")?.firstToken;
+  expect(at(a)).toBeUndefined();
+  a.get("layers.0.moe.down")!.data[4] = 100;
+  expect(at(a)).toBe(2);
 });
 
 test("other shapes are a mismatch, not a crash", () => {

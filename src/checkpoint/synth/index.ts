@@ -1,4 +1,5 @@
 import type { ModelConfig } from "../../config.ts";
+import { UsageError } from "../../errors.ts";
 import { encodeSafetensorsHeader } from "../safetensors.ts";
 import { ggufTensors } from "./gguf.ts";
 import { encodeGgufHeader, fillerTokenizer, type GgufTokenizer, padded } from "./gguf-header.ts";
@@ -35,38 +36,57 @@ export interface SynthResult {
   readonly files: readonly { name: string; bytes: number }[];
 }
 
+/** Names and sizes of the files that {@link synthesize} would write. */
+export function plannedFiles(options: SynthOptions): SynthResult {
+  const { config, plan } = planFiles(options);
+  return { config, files: plan.map((file) => ({ name: file.name, bytes: fileBytes(file) })) };
+}
+
 /**
  * Writes a random checkpoint of a published shape. For one shape, number of layers and seed, all formats hold the same
  * values (GGUF with `dense: "q8_0"` excepted), and every run and JavaScript engine writes the same bytes.
  */
 export async function synthesize(sink: Sink, options: SynthOptions): Promise<SynthResult> {
-  const { shape, format, layers = SHAPES[shape].numLayers, seed = 0 } = options;
-  const config: ModelConfig = {
-    ...SHAPES[shape],
-    numLayers: layers,
-    layerTypes: Array.from({ length: layers }, (_, i) => (i % 2 === 0 ? "sliding" : "full")),
-  };
-  const model = new SynthModel(config, seed);
-  const plan = format === "gguf" ? planGguf(model, options) : planSafetensors(model, options);
-  const total = plan.reduce(
-    (sum, { header, tensors, pad }) => sum + header.length + dataBytes(tensors, pad),
-    0,
-  );
+  const { config, plan } = planFiles(options);
+  const files = plan.map((file) => ({ name: file.name, bytes: fileBytes(file) }));
+  const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
   let written = 0;
-  const files: { name: string; bytes: number }[] = [];
-  for (const { name, header, tensors, pad } of plan) {
-    const file = await sink.create(name);
+  for (const planned of plan) {
+    const file = await sink.create(planned.name);
     try {
-      await writeFile(file, header, tensors, pad, (bytes) => {
+      await writeFile(file, planned, (bytes) => {
         written += bytes;
         options.onProgress?.(written, total);
       });
     } finally {
       await file.close();
     }
-    files.push({ name, bytes: header.length + dataBytes(tensors, pad) });
   }
   return { config, files };
+}
+
+function planFiles(options: SynthOptions): { config: ModelConfig; plan: FilePlan[] } {
+  const { shape, format, layers = SHAPES[shape].numLayers, seed = 0 } = options;
+  checkInteger("layers", layers, 1, MAX_LAYERS);
+  checkInteger("seed", seed, 0, 2 ** 32 - 1);
+  const config: ModelConfig = {
+    ...SHAPES[shape],
+    numLayers: layers,
+    layerTypes: Array.from({ length: layers }, (_, i) => (i % 2 === 0 ? "sliding" : "full")),
+  };
+  const model = new SynthModel(config, seed);
+  return { config, plan: format === "gguf" ? planGguf(model, options) : planSafetensors(model, options) };
+}
+
+/** The readers' limit. */
+const MAX_LAYERS = 1024;
+
+function checkInteger(what: string, value: number, min: number, max: number): void {
+  if (Number.isSafeInteger(value) && value >= min && value <= max) return;
+  throw new UsageError(`${what} is out of range`, {
+    expected: `an integer from ${min} to ${max}`,
+    found: value,
+  });
 }
 
 /** A file to write: its header, or all of it, and the tensors that follow, each padded by `pad`. */
@@ -90,7 +110,7 @@ function planGguf(model: SynthModel, { shape, dense = "bf16", tokenizer }: Synth
 function planSafetensors(model: SynthModel, { format, maxShardBytes }: SynthOptions): FilePlan[] {
   const original = format === "original";
   const tensors = original ? originalTensors(model) : huggingFaceTensors(model);
-  const total = dataBytes(tensors, unpadded);
+  const total = tensors.reduce((sum, tensor) => sum + byteLength(tensor), 0);
   // OpenAI has gpt-oss-20b in one file, 120b in seven; on the hub they are 3 and 15
   const limit = maxShardBytes ?? (original ? (total < 16e9 ? total : 10e9) : 4.8e9);
   const shards = shard(tensors, limit);
@@ -135,8 +155,8 @@ function jsonFile(name: string, content: Record<string, unknown>): FilePlan {
   return { name, header, tensors: [], pad: unpadded };
 }
 
-function dataBytes(tensors: readonly SynthTensor[], pad: (bytes: number) => number): number {
-  return tensors.reduce((sum, tensor) => sum + pad(byteLength(tensor)), 0);
+function fileBytes({ header, tensors, pad }: FilePlan): number {
+  return tensors.reduce((sum, tensor) => sum + pad(byteLength(tensor)), header.length);
 }
 
 const CHUNK_BYTES = 1 << 22;
@@ -144,9 +164,7 @@ const CHUNK_BYTES = 1 << 22;
 /** Makes the next chunk while the last one is being written. */
 async function writeFile(
   file: SinkFile,
-  header: Uint8Array,
-  tensors: readonly SynthTensor[],
-  pad: (bytes: number) => number,
+  { header, tensors, pad }: FilePlan,
   onWritten: (bytes: number) => void,
 ): Promise<void> {
   const buffers = [new Uint8Array(CHUNK_BYTES), new Uint8Array(CHUNK_BYTES)];

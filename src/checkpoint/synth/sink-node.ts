@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { UsageError } from "../../errors.ts";
 import type { Sink, SinkFile } from "./sink.ts";
@@ -13,8 +13,11 @@ export class FolderSink implements Sink {
     this.#temporary = join(dirname(path), `.${basename(path)}.incomplete-${process.pid}`);
   }
 
-  /** @throws UsageError if there is something in the folder already */
-  static async create(path: string): Promise<FolderSink> {
+  /**
+   * @param bytes how much is going to be written
+   * @throws UsageError if there is something in the folder already, or too little room on the disk
+   */
+  static async create(path: string, bytes = 0): Promise<FolderSink> {
     const sink = new FolderSink(resolve(path));
     const existing = await readdir(sink.#path).catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return [];
@@ -25,6 +28,16 @@ export class FolderSink implements Sink {
       throw new UsageError("the folder is not empty", { where: path, found: existing[0]!, hint });
     }
     await mkdir(sink.#temporary, { recursive: true });
+    const { bavail, bsize } = await statfs(sink.#temporary);
+    if (bavail * bsize < bytes) {
+      await sink.abandon();
+      const room = { expected: `${bytes} bytes`, found: bavail * bsize };
+      throw new UsageError("not enough room on the disk", {
+        where: path,
+        ...room,
+        hint: "Fewer --layers take less.",
+      });
+    }
     return sink;
   }
 

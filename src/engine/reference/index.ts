@@ -38,7 +38,9 @@ export class ReferenceEngine implements Ops {
   }
 
   async rmsNorm(x: Tensor, scale: Weight, eps: number): Promise<Tensor> {
-    return tensor(x.shape, rmsNorm(valuesOf(x), await weightOf(scale).all(), eps, this.dialect));
+    const vector = weightOf(scale);
+    const values = this.dialect.roundsNormScales ? await vector.all() : await vector.exact();
+    return tensor(x.shape, rmsNorm(valuesOf(x), values, eps, this.dialect));
   }
 
   async linear(x: Tensor, weight: Weight, bias?: Weight): Promise<Tensor> {

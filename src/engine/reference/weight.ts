@@ -21,6 +21,7 @@ export class ReferenceWeight implements Weight {
   readonly #round: ((x: number) => number) | undefined;
   readonly #budget: Budget;
   readonly #kept = new Map<number, Float32Array>();
+  #exact: Float32Array | undefined;
 
   /** @param round applied to each value, for dialects whose weights are narrower than the file's */
   constructor(source: WeightSource, budget: Budget, round?: (x: number) => number) {
@@ -56,6 +57,12 @@ export class ReferenceWeight implements Weight {
       const count = Math.min(step, this.rows - first);
       use(await this.read(matrix, first, count), first, count);
     }
+  }
+
+  /** A vector as the file has it, not rounded. */
+  async exact(): Promise<Float32Array> {
+    this.#exact ??= dequantize(await this.#source.readRows(0, 0, this.rows));
+    return this.#exact;
   }
 
   /** The whole of a vector, or of a matrix with one row an expert. */

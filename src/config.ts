@@ -119,7 +119,9 @@ export function configFromOriginal(json: unknown, where: string): ModelConfig {
     maxContextLength: Math.round(originalContextLength * factor),
   };
   fields.refuseUnread();
-  return validated(config, where);
+  validated(config, where);
+  assertRampWithin(config, where);
+  return config;
 }
 
 /** Metadata of a GGUF file as llama.cpp's converter writes it for the architecture "gpt-oss". */
@@ -330,29 +332,31 @@ function validated(config: ModelConfig, where: string): ModelConfig {
   if (!(rope.factor >= 1 && rope.factor <= 1e6)) {
     refuse("RoPE's scaling factor is out of range", "a number of 1 or more", rope.factor);
   }
-  if (rope.factor > 1) validateRamp(rope, headDim, refuse);
+  if (rope.factor > 1 && !(rope.betaFast > rope.betaSlow && rope.betaSlow > 0)) {
+    refuse(
+      "YaRN's betas are out of order",
+      "beta_fast > beta_slow > 0",
+      `${rope.betaFast} and ${rope.betaSlow}`,
+    );
+  }
   if (config.maxContextLength > MAX.context) {
     refuse("the context length is out of range", `at most ${MAX.context}`, config.maxContextLength);
   }
   return config;
 }
 
-/** gpt_oss/torch/model.py asserts 0 < low < high < headDim / 2 − 1; with `truncate`, transformers clamps instead. */
-function validateRamp(
-  { theta, betaFast, betaSlow, originalContextLength, truncate }: RopeConfig,
-  headDim: number,
-  refuse: (what: string, expected: string, found: string) => never,
-): void {
+/** What gpt_oss/torch/model.py asserts; transformers clamps such a ramp instead, as model/rope.ts does. */
+function assertRampWithin({ rope, headDim }: ModelConfig, where: string): void {
   const half = headDim / 2;
-  const bound = (turns: number): number =>
-    (half * log(originalContextLength / (turns * 2 * Math.PI))) / log(theta);
-  const [low, high] =
-    betaSlow > 0 && betaFast > 0 ? [bound(betaFast), bound(betaSlow)] : [Number.NaN, Number.NaN];
-  const ok = truncate
-    ? Math.max(Math.floor(low), 0) < Math.min(Math.ceil(high), headDim - 1)
-    : 0 < low && low < high && high < half - 1;
-  if (!ok) {
-    const found = `${low.toFixed(3)} and ${high.toFixed(3)}`;
-    refuse("YaRN's ramp over the dimensions is impossible", `0 < low < high < ${half - 1}`, found);
+  const dimensionTurning = (times: number): number =>
+    (half * log(rope.originalContextLength / (times * 2 * Math.PI))) / log(rope.theta);
+  const low = dimensionTurning(rope.betaFast);
+  const high = dimensionTurning(rope.betaSlow);
+  if (rope.factor > 1 && !(0 < low && low < high && high < half - 1)) {
+    throw new ConfigError("YaRN's ramp lies outside the dimensions", {
+      where,
+      expected: `0 < low < high < ${half - 1}`,
+      found: `${low.toFixed(3)} and ${high.toFixed(3)}`,
+    });
   }
 }

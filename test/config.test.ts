@@ -189,6 +189,9 @@ describe("Hugging Face's config.json", () => {
   it("means a truncated ramp if it doesn't say", () => {
     expect(read({ rope_scaling: without(yarn, "truncate") }).rope.truncate).toBe(true);
   });
+  it("may have a ramp beyond the dimensions, as transformers does", () => {
+    expect(read({ rope_scaling: { ...yarn, beta_fast: 5000 } }).rope.betaFast).toBe(5000);
+  });
   it("may have plain RoPE", () => {
     const plain = { ...expected(24, 32).rope, factor: 1 };
     expect(read({ rope_scaling: { rope_type: "default" } }).rope).toEqual(plain);
@@ -250,8 +253,11 @@ describe("Hugging Face's config.json", () => {
     ["RoPE as a string", { rope_scaling: "yarn" }, /not a record.*rope_scaling/],
     ["YaRN without a factor", { rope_scaling: without(yarn, "factor") }, /rope_scaling.factor is missing/],
     ["a factor below 1", { rope_scaling: { ...yarn, factor: 0.5 } }, /1 or more, found 0.5/],
-    ["an impossible ramp", { rope_scaling: { ...yarn, beta_fast: 1, beta_slow: 32 } }, /0 < low < high < 31/],
-    ["a ramp beyond the first dimension", { rope_scaling: { ...yarn, beta_fast: 5000 } }, /ramp.*found -/],
+    [
+      "betas that are swapped",
+      { rope_scaling: { ...yarn, beta_fast: 1, beta_slow: 32 } },
+      /beta_fast > beta_slow > 0, found 1 and 32/,
+    ],
     ["two original context lengths", { initial_context_length: 2048 }, /original_max_position_embeddings/],
     ["two thetas", { rope_scaling: { ...yarn, rope_theta: 10000 } }, /rope_theta/],
     ["a theta of 1", { rope_theta: 1 }, /theta is out of range/],
@@ -281,6 +287,10 @@ describe("original/config.json", () => {
   it("is refused with unknown keys, as by the reference", () => {
     const json = { ...original(24, 32), num_expertz: 32, foo: 1 };
     expect(() => configFromOriginal(json, "config.json")).toThrow(/unknown keys.*num_expertz, foo/);
+  });
+  it("is refused with a ramp beyond the dimensions, as the reference asserts", () => {
+    const json = { ...original(24, 32), rope_ntk_beta: 5000 };
+    expect(() => configFromOriginal(json, "config.json")).toThrow(/ramp.*0 < low < high < 31, found -/);
   });
   it.each(Object.keys(original(24, 32)))(
     "is refused without %s, for which the reference would take 120b's",

@@ -1,5 +1,5 @@
 import { readdir, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import { openNodeFile } from "./file-node.ts";
 import type { Folder } from "./folder.ts";
@@ -38,5 +38,8 @@ async function nodeFolder(location: string): Promise<Folder> {
       const found = entries.some((entry) => entry.name === name && !entry.isFile());
       return found ? nodeFolder(join(location, name)) : undefined;
     },
+    ...(basename(resolve(location)) === "original" && {
+      around: () => nodeFolder(dirname(resolve(location))),
+    }),
   };
 }

@@ -9,6 +9,8 @@ export interface Folder {
   readonly names: readonly string[];
   open(name: string): Promise<RandomAccessFile>;
   subfolder(name: string): Promise<Folder | undefined>;
+  /** For a folder named original: the one that it lies in. */
+  around?(): Promise<Folder>;
 }
 
 /** Files at hand, as a folder. */

@@ -106,7 +106,7 @@ class OpenFiles {
 
 async function openSafetensors(opened: OpenFiles): Promise<OpenCheckpoint> {
   const { folder } = opened;
-  const json = await readJson(opened, "config.json");
+  const json = await readJson(folder, "config.json");
   const tensors = await readShards(opened);
   const where = `${folder.location}/config.json`;
   const table = new TensorTable(tensors, folder.location);
@@ -136,7 +136,7 @@ async function openSafetensors(opened: OpenFiles): Promise<OpenCheckpoint> {
     weights,
     tensors,
     files: opened.all,
-    readJson: (name) => readCompanion(opened, name),
+    readJson: (name) => readCompanion(opened.folder, name),
     close: () => opened.close(),
   };
 }
@@ -175,22 +175,35 @@ async function openGguf(opened: OpenFiles, name: string): Promise<OpenCheckpoint
     tensors,
     files: opened.all,
     gguf: metadata,
-    readJson: (name) => readCompanion(opened, name),
+    readJson: (name) => readCompanion(opened.folder, name),
     close: () => opened.close(),
   };
 }
 
-async function readCompanion(opened: OpenFiles, name: string): Promise<unknown> {
-  return opened.folder.names.includes(name) ? readJson(opened, name) : undefined;
+/** OpenAI's original/ lies within the folder that has the tokenizer. */
+async function readCompanion(folder: Folder, name: string): Promise<unknown> {
+  if (folder.names.includes(name)) return readJson(folder, name);
+  const around = await folder.around?.();
+  return around?.names.includes(name) ? readJson(around, name) : undefined;
 }
 
-async function readJson(opened: OpenFiles, name: string): Promise<unknown> {
-  const bytes = await opened.readAll(name, MAX_JSON);
+async function readJson(folder: Folder, name: string): Promise<unknown> {
+  const file = await folder.open(name);
+  const where = `${folder.location}/${name}`;
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    if (file.size > MAX_JSON) {
+      throw new CheckpointError("too long", {
+        where,
+        expected: `at most ${MAX_JSON} bytes`,
+        found: file.size,
+      });
+    }
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(await file.read(0, file.size)));
   } catch (cause) {
-    const where = `${opened.folder.location}/${name}`;
+    if (cause instanceof CheckpointError) throw cause;
     throw new CheckpointError("not a JSON file", { where, found: (cause as Error).message, cause });
+  } finally {
+    await file.close();
   }
 }
 

@@ -40,10 +40,13 @@ export function inverseFrequencies(
 export function rampBounds(rope: RopeConfig, headDim: number): [low: number, high: number] {
   const dimensionTurning = (times: number): number =>
     ((headDim / 2) * log(rope.originalContextLength / (times * 2 * Math.PI))) / log(rope.theta);
-  const low = dimensionTurning(rope.betaFast);
-  const high = dimensionTurning(rope.betaSlow);
+  let low = dimensionTurning(rope.betaFast);
+  let high = dimensionTurning(rope.betaSlow);
   // gpt-oss doesn't round them; YaRN's own code does, and several runtimes by mistake
-  return rope.truncate ? [Math.max(Math.floor(low), 0), Math.min(Math.ceil(high), headDim - 1)] : [low, high];
+  if (rope.truncate) [low, high] = [Math.floor(low), Math.ceil(high)];
+  // no matter for gpt-oss, whose ramp lies within the dimensions: transformers' bounds for models where it doesn't
+  [low, high] = [Math.max(low, 0), Math.min(high, headDim - 1)];
+  return low === high ? [low, high + 0.001] : [low, high];
 }
 
 /** YaRN sharpens attention a little as the context grows. It scales cos and sin, hence queries and keys both. */

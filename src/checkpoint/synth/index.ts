@@ -159,7 +159,8 @@ function fileBytes({ header, tensors, pad }: FilePlan): number {
   return tensors.reduce((sum, tensor) => sum + pad(byteLength(tensor)), header.length);
 }
 
-const CHUNK_BYTES = 1 << 22;
+/** Large, since between chunks a busy machine lets us wait. */
+const CHUNK_BYTES = 1 << 24;
 
 /** Makes the next chunk while the last one is being written. */
 async function writeFile(
@@ -167,7 +168,8 @@ async function writeFile(
   { header, tensors, pad }: FilePlan,
   onWritten: (bytes: number) => void,
 ): Promise<void> {
-  const buffers = [new Uint8Array(CHUNK_BYTES), new Uint8Array(CHUNK_BYTES)];
+  const room = Math.min(CHUNK_BYTES, Math.max(0, ...tensors.map(byteLength)));
+  const buffers = [new Uint8Array(room), new Uint8Array(room)];
   let turn = 0;
   let pending = file.write(header).then(() => onWritten(header.length));
   const next = async (bytes: Uint8Array): Promise<void> => {
@@ -179,7 +181,7 @@ async function writeFile(
     const rowsPerChunk = Math.max(1, Math.floor(CHUNK_BYTES / tensor.rowBytes));
     for (let row = 0; row < tensor.rows; row += rowsPerChunk) {
       const bytes = Math.min(rowsPerChunk, tensor.rows - row) * tensor.rowBytes;
-      const whole = bytes > CHUNK_BYTES ? new Uint8Array(bytes) : buffers[turn++ % 2]!;
+      const whole = bytes > room ? new Uint8Array(bytes) : buffers[turn++ % 2]!;
       const out = whole.subarray(0, bytes);
       tensor.fill(row, out);
       await next(out);

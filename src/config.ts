@@ -119,9 +119,7 @@ export function configFromOriginal(json: unknown, where: string): ModelConfig {
     maxContextLength: Math.round(originalContextLength * factor),
   };
   fields.refuseUnread();
-  validated(config, where);
-  assertRampWithin(config, where);
-  return config;
+  return validated(config, where);
 }
 
 /** Metadata of a GGUF file as llama.cpp's converter writes it for the architecture "gpt-oss". */
@@ -343,20 +341,4 @@ function validated(config: ModelConfig, where: string): ModelConfig {
     refuse("the context length is out of range", `at most ${MAX.context}`, config.maxContextLength);
   }
   return config;
-}
-
-/** What gpt_oss/torch/model.py asserts; transformers clamps such a ramp instead, as model/rope.ts does. */
-function assertRampWithin({ rope, headDim }: ModelConfig, where: string): void {
-  const half = headDim / 2;
-  const dimensionTurning = (times: number): number =>
-    (half * log(rope.originalContextLength / (times * 2 * Math.PI))) / log(rope.theta);
-  const low = dimensionTurning(rope.betaFast);
-  const high = dimensionTurning(rope.betaSlow);
-  if (rope.factor > 1 && !(0 < low && low < high && high < half - 1)) {
-    throw new ConfigError("YaRN's ramp lies outside the dimensions", {
-      where,
-      expected: `0 < low < high < ${half - 1}`,
-      found: `${low.toFixed(3)} and ${high.toFixed(3)}`,
-    });
-  }
 }

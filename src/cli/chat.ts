@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
+import { GptOssError } from "../errors.ts";
 import { chat } from "../generation/chat.ts";
 import { load } from "../generation/model.ts";
 import { developerMessage, type Message, type ReasoningEffort, systemMessage } from "../harmony/index.ts";
@@ -13,7 +14,7 @@ import {
   number,
   threadsOption,
 } from "./arguments.ts";
-import { dim, today } from "./terminal.ts";
+import { dim, printable, today } from "./terminal.ts";
 
 export function register(program: Command): void {
   program
@@ -68,17 +69,18 @@ async function run(options: Options): Promise<void> {
     else if (command === "/effort" && isEffort(argument)) effort = argument;
     else if (text.startsWith("/")) stdout.write(`${dim(HELP, stdout)}\n`);
     else if (text !== "") {
-      history.push({ role: "user", content: text });
+      const question: Message = { role: "user", content: text };
       answering = new AbortController();
-      history.push(...(await answer([...preamble(effort, options), ...history], answering.signal)));
+      const written = await answer([...preamble(effort, options), ...history, question], answering.signal);
       answering = undefined;
+      if (written) history.push(question, ...written);
     }
     input.prompt();
   }
   input.close();
 
-  /** Prints the answer as it comes, and returns the messages that the model wrote. */
-  async function answer(messages: readonly Message[], signal: AbortSignal): Promise<Message[]> {
+  /** Prints the answer as it comes; returns the messages that the model wrote, unless it was stopped or failed. */
+  async function answer(messages: readonly Message[], signal: AbortSignal): Promise<Message[] | undefined> {
     const written: Message[] = [];
     const { temperature, seed } = options;
     try {
@@ -87,17 +89,20 @@ async function run(options: Options): Promise<void> {
         signal,
         ...(temperature !== undefined && { temperature }),
       })) {
-        stdout.write(header?.channel === "final" ? delta : dim(delta, stdout));
+        const text = printable(delta, stdout);
+        stdout.write(header?.channel === "final" ? text : dim(text, stdout));
         if (message) {
           written.push(message);
           stdout.write("\n");
         }
       }
+      return written;
     } catch (error) {
-      if (!signal.aborted) throw error;
-      stdout.write(`\n${dim("(stopped)", stdout)}\n`);
+      if (!signal.aborted && !(error instanceof GptOssError)) throw error;
+      const reason = signal.aborted ? "(stopped)" : `${(error as Error).message} (/new starts afresh)`;
+      stdout.write(`\n${dim(reason, stdout)}\n`);
+      return undefined;
     }
-    return written;
   }
 }
 

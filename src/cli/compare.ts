@@ -77,15 +77,8 @@ const SUMMARY = /^(ids|embedding|norm|logits)$|\.residual$/;
 function row(point: PointDistance): string[] {
   if (point.mismatch) return [point.point, "", "", "", point.mismatch];
   const verdict = point.firstToken === undefined ? "ok" : `differs from token ${point.firstToken}`;
-  if (point.flips !== undefined) {
-    return [
-      point.point,
-      "",
-      "",
-      "",
-      point.flips === 0 ? "ok" : `${point.flips} differ, from token ${point.firstToken}`,
-    ];
-  }
+  if (point.flips !== undefined)
+    return [point.point, "", "", "", point.flips ? `${verdict} (${point.flips} differ)` : "ok"];
   const { relativeRms, maxAbsolute, cosine } = point;
   return [
     point.point,

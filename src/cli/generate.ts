@@ -16,7 +16,7 @@ import {
   readIds,
   threadsOption,
 } from "./arguments.ts";
-import { dim, today } from "./terminal.ts";
+import { dim, printable, today } from "./terminal.ts";
 
 interface Options {
   model?: string;
@@ -101,7 +101,7 @@ function conversation(question: string, options: Options): Message[] {
 }
 
 /** Options that the user gave; the rest is left to the model's defaults. */
-export function generateOptions(options: Omit<Options, "effort" | "date" | "dialect">): GenerateOptions {
+function generateOptions(options: Omit<Options, "effort" | "date" | "dialect">): GenerateOptions {
   const { maxTokens, temperature, topK, topP, minP, seed, stop, logprobs } = options;
   return {
     seed,
@@ -131,7 +131,7 @@ type AnyToken = GeneratedToken & Partial<ChatToken>;
 /** Text, or ids where there is no tokenizer. */
 function plainWriter(model: Model): (token: AnyToken) => void {
   return ({ id, text, finishReason }) => {
-    process.stdout.write(model.tokenizer ? text : `${id} `);
+    process.stdout.write(model.tokenizer ? printable(text, process.stdout) : `${id} `);
     if (finishReason) process.stdout.write("\n");
   };
 }
@@ -140,8 +140,8 @@ function plainWriter(model: Model): (token: AnyToken) => void {
 function harmonyWriter(): (token: AnyToken) => void {
   return ({ header, delta = "", message, finishReason }) => {
     const isAnswer = header?.channel === "final";
-    if (isAnswer) process.stdout.write(delta);
-    else process.stderr.write(dim(delta, process.stderr));
+    if (isAnswer) process.stdout.write(printable(delta, process.stdout));
+    else process.stderr.write(dim(printable(delta, process.stderr), process.stderr));
     if (message || finishReason) (isAnswer ? process.stdout : process.stderr).write("\n");
   };
 }

@@ -4,6 +4,7 @@ import { openCheckpoint } from "../checkpoint/open.ts";
 import { type CheckpointSummary, summarizeCheckpoint } from "../checkpoint/summary.ts";
 import type { StoredTensor } from "../checkpoint/tensors.ts";
 import { modelPath } from "./arguments.ts";
+import { columns, printable } from "./terminal.ts";
 
 interface Options {
   readonly tensors?: boolean;
@@ -25,7 +26,9 @@ async function run(model: string | undefined, options: Options): Promise<void> {
   try {
     const summary = summarizeCheckpoint(checkpoint);
     if (options.json) console.log(JSON.stringify(asJson(checkpoint, summary), undefined, 2));
-    else for (const line of report(checkpoint, summary, options.tensors ?? false)) console.log(line);
+    else
+      for (const line of report(checkpoint, summary, options.tensors ?? false))
+        console.log(printable(line, process.stdout));
   } finally {
     await checkpoint.close();
   }
@@ -59,7 +62,7 @@ function report(checkpoint: OpenCheckpoint, summary: CheckpointSummary, everyTen
   return [
     `${location}: ${FORMATS[format]}, ${files.length} file${files.length === 1 ? "" : "s"}, ${size(fileBytes)}`,
     "",
-    ...table([
+    ...columns([
       [
         "layers",
         `${config.numLayers}: ${config.numLayers - full} sliding (window ${config.slidingWindow}), ${full} full`,
@@ -83,7 +86,7 @@ function report(checkpoint: OpenCheckpoint, summary: CheckpointSummary, everyTen
       ["vocabulary", count(config.vocabSize)],
     ]),
     "",
-    ...table([
+    ...columns([
       ["parameters", count(parameters.total)],
       [
         "active",
@@ -91,9 +94,9 @@ function report(checkpoint: OpenCheckpoint, summary: CheckpointSummary, everyTen
       ],
     ]),
     "",
-    ...table(everyTensor ? tensorRows(tensors.values()) : kindRows(tensors.values())),
+    ...columns(everyTensor ? tensorRows(tensors.values()) : kindRows(tensors.values())),
     "",
-    ...table([
+    ...columns([
       ["weights", size(summary.weightBytes), `of these ${size(summary.expertBytes)} experts`],
       [
         "KV cache",
@@ -137,19 +140,6 @@ function kindRows(tensors: Iterable<StoredTensor>): string[][] {
     size(bytes),
   ]);
   return [...rows, [`${number} tensors`]];
-}
-
-/** Columns of equal width, two spaces apart. */
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths: number[] = [];
-  for (const row of rows)
-    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
-  return rows.map((row) =>
-    row
-      .map((cell, i) => cell.padEnd(widths[i]!))
-      .join("  ")
-      .trimEnd(),
-  );
 }
 
 function count(n: number): string {

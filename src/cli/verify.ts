@@ -21,13 +21,13 @@ async function run(model: string | undefined, options: { all?: boolean; json?: b
   const path = model === undefined ? SMALL_CHECKPOINT : modelPath(model);
   const checks = [
     ...goldenChecks(fileURLToPath(new URL("../../golden", import.meta.url))),
-    ...checkpointChecks(path),
+    ...(await checkpointChecks(path)),
   ];
   const outcomes: Outcome[] = [];
   for (const check of checks) {
     if (process.stderr.isTTY) process.stderr.write(`\r${outcomes.length} of ${checks.length} checks`);
     const start = performance.now();
-    const result = await check.run();
+    const result = await check.run().catch(failure);
     outcomes.push({ ...check, ...result, passed: passes(result), milliseconds: performance.now() - start });
   }
   if (process.stderr.isTTY) process.stderr.write("\r\u001b[K");
@@ -43,12 +43,17 @@ async function run(model: string | undefined, options: { all?: boolean; json?: b
   if (failed.length > 0) process.exitCode = 1;
 }
 
+/** A check that could not be carried out has failed; the others go on. */
+function failure(error: Error): CheckResult {
+  return { error: Number.NaN, tolerance: 0, unit: "differing", detail: error.message };
+}
+
 /** One line a group: the check that comes closest to its tolerance stands for all. */
 function byGroup(outcomes: readonly Outcome[]): string {
   const groups = [...new Set(outcomes.map(({ group }) => group))];
   const rows = groups.map((name) => {
     const members = outcomes.filter(({ group }) => group === name);
-    const closest = members.reduce((a, b) => (ratio(b) > ratio(a) ? b : a));
+    const closest = members.reduce((a, b) => (ratio(b) <= ratio(a) ? a : b));
     const seconds = members.reduce((sum, { milliseconds }) => sum + milliseconds, 0) / 1000;
     const verdict = members.every(({ passed }) => passed) ? "ok" : "FAILED";
     return [name, String(members.length), ...measure(closest), seconds.toFixed(1), verdict];

@@ -73,10 +73,10 @@ export interface Ops {
   /** Each token's chosen experts applied to x [T, in] or [T, k, in]: "tki,eoi->tko" with e = ids[t, k], plus bias[e]. */
   expertLinear(x: Tensor, ids: Tensor, weight: Weight, bias: Weight): Awaitable<Tensor>;
 
-  /** Clamped SwiGLU of interleaved pairs, [T, k, 2 · ffn] to [T, k, ffn]. */
+  /** min(gate, limit) · sigmoid(alpha · gate) · (clamp(up, ±limit) + 1) of pairs side by side, [T, k, 2 · ffn] to [T, k, ffn]. */
   swiglu(gateUp: Tensor, alpha: number, limit: number): Awaitable<Tensor>;
 
-  /** "tkc,tk->tc" */
+  /** "tkc,tk->tc"; the ids are there for dialects that add experts up by id. */
   weightedSum(x: Tensor, weights: Tensor, ids: Tensor): Awaitable<Tensor>;
 
   /** Rows [first, T) of x [T, …]. */

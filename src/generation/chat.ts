@@ -35,6 +35,7 @@ export async function* chat(
   const tokenizer = model.requireTokenizer();
   const { stop = [], ...rest } = options;
   const stops = new StopStrings(stop);
+  let answer = ""; // what was shown of the final message
   const parser = createParser(tokenizer, { role: "assistant" });
   const prompt = renderForCompletion(tokenizer, messages, options);
 
@@ -54,8 +55,9 @@ export async function* chat(
     }
     if (header?.channel === "final" && stop.length > 0) {
       delta = stops.push(delta) + (message && !stops.found ? stops.end() : "");
+      answer += delta;
       if (stops.found) {
-        yield { ...token, finishReason: "stop", header, delta };
+        yield { ...token, finishReason: "stop", header, delta, message: { ...header, content: answer } };
         return;
       }
     }

@@ -1,5 +1,6 @@
 import type { OpenCheckpoint } from "../checkpoint/open.ts";
 import { TokenizerError } from "../errors.ts";
+import { stopIds } from "../harmony/index.ts";
 import { loadTokenizer, type Tokenizer, tokenizerFromGguf } from "../tokenizer/index.ts";
 
 /** Settings that a checkpoint recommends for generating with it. */
@@ -28,9 +29,6 @@ export async function readTokenizer(checkpoint: OpenCheckpoint): Promise<Tokeniz
   return json === undefined ? undefined : loadTokenizer(json, `${location}/tokenizer.json`);
 }
 
-/** Control tokens at which the model hands over: the end of its turn, a tool call, the end of text. */
-const STOP_NAMES = ["<|return|>", "<|call|>", "<|endoftext|>"];
-
 /**
  * generation_config.json, if the checkpoint brings one. gpt-oss's says `do_sample` and no temperature, which means 1.
  * Values that make no sense there are left out: they are a recommendation, not part of the model.
@@ -47,9 +45,8 @@ export async function readGenerationDefaults(
   };
   const eos = [fields["eos_token_id"]].flat();
   const stopTokens = new Set(eos.filter((id): id is number => Number.isSafeInteger(id)));
-  if (tokenizer && !(tokenizer instanceof TokenizerError)) {
-    for (const name of STOP_NAMES) if (tokenizer.hasSpecial(name)) stopTokens.add(tokenizer.specialId(name));
-  }
+  if (tokenizer && !(tokenizer instanceof TokenizerError))
+    for (const id of stopIds(tokenizer)) stopTokens.add(id);
   return {
     temperature: fields["do_sample"] === false ? 0 : number("temperature", 1, 100),
     topK: Math.trunc(number("top_k", 0, 2 ** 31)),

@@ -15,7 +15,7 @@ export interface GenerateOptions extends SamplingOptions {
   readonly stop?: readonly string[];
   /** How many of the most probable tokens to report at each step. Default 0. */
   readonly topLogprobs?: number;
-  /** Changes the logits [vocab] in place ahead of sampling: bias, bans, grammars. */
+  /** Changes a copy of the logits [vocab] in place ahead of sampling: bias, bans, grammars. Log-probabilities stay the model's. */
   readonly adjustLogits?: (logits: Float32Array | Float64Array, position: number) => void;
   /** Prompt tokens per forward pass; it changes speed and memory, never a bit of the result. Default 128. */
   readonly chunkSize?: number;
@@ -34,6 +34,13 @@ export interface GeneratedToken extends TokenProbability {
   readonly topLogprobs: readonly TokenProbability[];
   /** Set on the last token: a stop token or string, or the limit. */
   readonly finishReason?: FinishReason;
+}
+
+/** An engine may do without the event loop for long: timers, signals and other requests get it once a token. */
+function nextTask(): Promise<void> {
+  return new Promise((resolve) =>
+    typeof setImmediate === "function" ? setImmediate(resolve) : setTimeout(resolve),
+  );
 }
 
 export type FinishReason = "stop" | "length";
@@ -85,6 +92,7 @@ export async function* generate(
 
   let next = prompt;
   for (let position = prefill; ; position++) {
+    await nextTask();
     let logits = await transformer.forward(next.slice(0, chunkSize), cache, pass);
     for (let at = chunkSize; at < next.length; at += chunkSize) {
       options.onPrefill?.(at, next.length);
@@ -94,8 +102,9 @@ export async function* generate(
     signal?.throwIfAborted();
 
     const row = ops.read(logits).data as Float32Array | Float64Array;
-    options.adjustLogits?.(row, position);
-    const id = sample(row, position, options);
+    const adjusted = options.adjustLogits ? row.slice() : row;
+    options.adjustLogits?.(adjusted, position);
+    const id = sample(adjusted, position, options);
     const { logprob, top } = logProbabilities(row, id, options.topLogprobs ?? 0);
 
     const isStop = stopIds.has(id);

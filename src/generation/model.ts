@@ -17,11 +17,10 @@ export interface LoadOptions {
 }
 
 /**
- * Opens a checkpoint and makes it ready to run.
+ * Opens a checkpoint and makes it ready to run. A tokenizer that is missing or damaged is no error until somebody needs
+ * it ({@link Model.requireTokenizer}).
  *
  * @param path folder in the Hugging Face or original layout, or a .gguf file
- * A tokenizer that is missing or damaged is no error until somebody needs it ({@link Model.requireTokenizer}).
- *
  * @throws CheckpointError or ConfigError where a file is damaged or of another kind
  */
 export async function load(path: string, options: LoadOptions = {}): Promise<Model> {

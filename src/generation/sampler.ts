@@ -24,7 +24,7 @@ export interface TokenProbability {
 /**
  * Chooses the next token: temperature first, then top-k, top-p and min-p on what is left, in the order of transformers.
  *
- * @param logits [vocab]; −∞ forbids a token, NaN is an error
+ * @param logits [vocab]; −∞ forbids a token, ∞ forces it, NaN is an error
  * @param position absolute position of the token that is drawn
  * @throws UsageError when the options are out of range, or no token is allowed
  */
@@ -42,8 +42,8 @@ export function sample(logits: ArrayLike<number>, position: number, options: Sam
   checkRange("seed", seed, Number.isSafeInteger(seed), "a safe integer");
 
   const best = argmax(logits);
-  // so low a temperature that dividing by it would overflow is greedy too
-  if (temperature < 1e-6 || topK === 1) return best;
+  // so low a temperature that dividing by it would overflow is greedy too; a logit of ∞ forces its token
+  if (temperature < 1e-6 || topK === 1 || logits[best] === Number.POSITIVE_INFINITY) return best;
 
   let candidates: Candidate[] = [];
   let total = 0;

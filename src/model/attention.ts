@@ -6,11 +6,14 @@ import type { Pass } from "./transformer.ts";
  * Grouped-query attention with learned sinks: x + o_proj(attend(RMSNorm(x))).
  *
  * What is particular to gpt-oss:
- * - Layers alternate between a sliding window of 128 keys (layer 0, 2, …) and the full context.
- * - Each head has a *sink*: one learned logit that joins its softmax and takes a share of the attention,
- *   but brings no value. A head that finds nothing of interest can so attend to nothing, where a plain softmax would
- *   force it to pick something. The sink is no token: it has no key, is not rotated, and never leaves the window.
- * - All four projections have biases; 8 query heads share each key-value head.
+ * - Layers alternate between a sliding window (layer 0, 2, …: the 128 latest keys, the query's own among them) and the
+ *   full context.
+ * - Each head has a *sink*: one learned logit that joins its softmax and takes a share of the attention, but brings no
+ *   value: p_j = exp(s_j) / (Σ exp(s_k) + exp(sink)). A head that finds nothing of interest can so attend to nothing,
+ *   where a plain softmax would force it to pick something. The sink is no token: it has no key, is neither rotated nor
+ *   scaled by 1/√headDim, and never leaves the window.
+ * - 64 query heads of 64 dimensions, 4096 in all, are wider than the residual stream of 2880. Query heads 8g … 8g + 7 read
+ *   key-value head g. All four projections have biases.
  */
 export async function attention(
   x: Tensor,
@@ -36,10 +39,10 @@ export async function attention(
 
   const scale = 1 / Math.sqrt(headDim);
   const scores = await tap(`${at}.scores`, ops.attentionScores(qRope, keys, span, scale));
-  const softmax = await ops.sinkSoftmax(scores, weights.sinks);
-  const attending = await tap(`${at}.weights`, softmax.weights);
-  await tap(`${at}.sink`, softmax.sink);
-  const context = await tap(`${at}.context`, ops.attentionContext(attending, values, span, headDim));
+  const { weights: softmax, sink } = await ops.sinkSoftmax(scores, weights.sinks);
+  const p = await tap(`${at}.weights`, softmax);
+  await tap(`${at}.sink`, sink); // nothing follows from it
+  const context = await tap(`${at}.context`, ops.attentionContext(p, values, span, headDim));
 
   const out = await tap(`${at}.out`, ops.linear(context, weights.out.weight, weights.out.bias));
   return tap(`${at}.residual`, ops.add(x, out));

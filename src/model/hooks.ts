@@ -3,7 +3,7 @@ import { UsageError } from "../errors.ts";
 
 /**
  * Sees the value at a trace point, and may return another of the same shape to take its place
- * (activation patching, expert replay). `value.data` is a copy.
+ * (activation patching, expert replay). `value.data` is a copy. `attn.sink` can only be read: nothing follows from it.
  */
 // biome-ignore lint/suspicious/noConfusingVoidType: a hook that only reads returns nothing
 export type Hook = (value: HostTensor, point: string) => Awaitable<HostTensor | void>;
@@ -33,6 +33,12 @@ export function createTap(ops: Ops, hooks: Hooks | undefined): Tap {
 }
 
 function checkReplacement({ shape, data }: HostTensor, { shape: expected }: Tensor, point: string): void {
+  if (point.endsWith(".expert_ids") !== data instanceof Int32Array) {
+    throw new UsageError("replaced activation has another type", {
+      where: point,
+      expected: point.endsWith(".expert_ids") ? "an Int32Array" : "floating-point numbers",
+    });
+  }
   if (shape.join() === expected.join() && data.length === shape.reduce((a, b) => a * b, 1)) return;
   throw new UsageError("replaced activation has another shape", {
     where: point,

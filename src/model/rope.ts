@@ -7,10 +7,11 @@ import { cos, log, pow, sin } from "../numerics/elementary.ts";
  * Rotary position embedding (arXiv:2104.09864) with YaRN (arXiv:2309.00071).
  *
  * RoPE turns each pair of dimensions of a query or key by an angle proportional to its position, so that their
- * product depends on the distance alone. gpt-oss was trained on 4096 tokens first, then stretched to 131072 by YaRN,
- * "NTK by parts": dimensions that turn often within 4096 tokens keep their frequency (they encode short
- * distances, which a longer context has too), those that hardly turn are slowed down by the factor 32, and a ramp
- * joins the two. All of it holds from position 0 on, however short the text.
+ * product depends on the distance alone. A pair is dimension i with i + headDim / 2 (not 2i with 2i + 1), on sliding and
+ * full layers alike. gpt-oss was trained on 4096 tokens first, then stretched to 131072 by YaRN, "NTK by parts": pairs
+ * that turn often within 4096 tokens keep their frequency (they encode short distances, which a longer context has
+ * too), those that hardly turn are slowed down by the factor 32, and a ramp joins the two, from pair 8.1 to 17.4 of 32.
+ * All of it holds from position 0 on, however short the text.
  */
 
 /**
@@ -36,20 +37,23 @@ export function inverseFrequencies(
   });
 }
 
-/** Dimensions at which the ramp starts and ends: those that turn betaFast and betaSlow times in the original context. */
+/** Pairs at which the ramp starts and ends: those that turn betaFast and betaSlow times in the original context. */
 export function rampBounds(rope: RopeConfig, headDim: number): [low: number, high: number] {
-  const dimensionTurning = (times: number): number =>
+  const pairTurning = (times: number): number =>
     ((headDim / 2) * log(rope.originalContextLength / (times * 2 * Math.PI))) / log(rope.theta);
-  let low = dimensionTurning(rope.betaFast);
-  let high = dimensionTurning(rope.betaSlow);
-  // gpt-oss doesn't round them; YaRN's own code does, and several runtimes by mistake
+  let low = pairTurning(rope.betaFast);
+  let high = pairTurning(rope.betaSlow);
+  // gpt-oss doesn't round them; YaRN's own code does (to 8 and 18), and several runtimes by mistake
   if (rope.truncate) [low, high] = [Math.floor(low), Math.ceil(high)];
-  // no matter for gpt-oss, whose ramp lies within the dimensions: transformers' bounds for models where it doesn't
+  // transformers' bounds for models whose ramp leaves the dimensions; gpt-oss's lies within
   [low, high] = [Math.max(low, 0), Math.min(high, headDim - 1)];
   return low === high ? [low, high + 0.001] : [low, high];
 }
 
-/** YaRN sharpens attention a little as the context grows. It scales cos and sin, hence queries and keys both. */
+/**
+ * YaRN's fixed temperature, 0.1 · ln 32 + 1 = 1.347 for gpt-oss. It scales cos and sin, hence queries and keys both: every
+ * score is 1.81 times as large, at any length.
+ */
 export function concentration(rope: RopeConfig): number {
   return rope.factor > 1 ? 0.1 * log(rope.factor) + 1 : 1;
 }

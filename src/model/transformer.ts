@@ -16,8 +16,10 @@ import { inverseFrequencies, ropeTable } from "./rope.ts";
  *     logits = unembedding · norm(x)
  *
  * A pre-norm decoder whose residual stream x runs through unnormalised. The embedding isn't scaled, and the
- * unembedding is a matrix of its own. This code is what runs, in every engine: `ops` does the arithmetic, and it
- * decides where to round and what to run in parallel. Shapes: T is the number of tokens in the chunk.
+ * unembedding is a matrix of its own. norm is RMSNorm (arXiv:1910.07467), x / sqrt(mean(x²) + ε) · scale.
+ *
+ * This code is what runs, in every engine: `ops` (`engine/ops.ts`) does the arithmetic, and decides what to run in
+ * parallel and where to round (`numerics/dialects.ts`). Shapes: T is the number of tokens in the chunk.
  */
 export class Transformer {
   readonly config: ModelConfig;

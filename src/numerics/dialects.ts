@@ -6,7 +6,7 @@ import { roundToBfloat16 } from "./float.ts";
  *
  * | op               | f64, f32              | bf16-openai                      | bf16-hf                           |
  * |------------------|-----------------------|----------------------------------|-----------------------------------|
- * | RMSNorm          | each step             | in float32, result to bf16       | as openai                         |
+ * | RMSNorm          | each step             | in float32, result to bf16       | as openai, but scales in bf16     |
  * | q, k, v, o       | product + bias        | once, bias included              | as openai                         |
  * | RoPE table       | float32 in all but f64, then to the dialect's precision: bf16 cos and sin                     |
  * | RoPE rotation    | both products and their sum                                                                  |
@@ -31,7 +31,7 @@ export interface Dialect {
   readonly wide: (x: number) => number;
   /** Rounds weights, where the references hold them in less than the file may. */
   readonly roundWeight?: (x: number) => number;
-  /** OpenAI's code keeps the scales of its norms in float32 whatever the rest is in. */
+  /** transformers holds the norms' scales in bfloat16, OpenAI's code in float32. */
   readonly roundsNormScales: boolean;
   /** transformers subtracts each row's maximum from the scores ahead of the softmax, and rounds the difference. */
   readonly subtractsRowMaximum: boolean;

@@ -4,8 +4,8 @@
  * As in OpenAI's `gpt_oss/torch/weights.py`; 4.25 bits a weight.
  */
 
-export const BLOCK_SIZE = 32;
-export const BYTES_PER_BLOCK = 16;
+/** Bytes of a block of 32 values, its scale apart. */
+const BYTES_PER_BLOCK = 16;
 
 /** E2M1: sign, 2 exponent bits, 1 of mantissa. */
 export const FP4_VALUES: Float32Array = Float32Array.of(

@@ -2,10 +2,10 @@ import type { HostTensor } from "../engine/ops.ts";
 import { load } from "../generation/model.ts";
 import type { DialectName } from "../numerics/dialects.ts";
 import { type Check, type CheckResult, differing, relativeRms } from "./checks.ts";
-import { type Trace, trace } from "./trace.ts";
+import { type Trace, tokenAxis, trace } from "./trace.ts";
 
 /** Lengths at which gpt-oss's bugs hide: one token, the edges of the window of 128, and past the original context of 256. */
-export const PROMPT_LENGTHS: readonly number[] = [1, 2, 64, 127, 128, 129, 130, 257, 300];
+const PROMPT_LENGTHS: readonly number[] = [1, 2, 64, 127, 128, 129, 130, 257, 300];
 
 /** What a whole-model check compares with. */
 export interface ModelGolden {
@@ -64,10 +64,9 @@ function worstPoint(actual: Trace, { trace: golden, tolerance }: ModelGolden): C
 
 /** The values of the tokens that both hold; [heads, T, …] activations have their tokens in the second dimension. */
 function sharedTokens(point: string, a: HostTensor, b: HostTensor): [HostTensor["data"], HostTensor["data"]] {
-  const perHead = /attn\.(scores|weights|sink)$/.test(point);
-  const axis = perHead ? 1 : 0;
+  const axis = tokenAxis(point);
   const T = Math.min(a.shape[axis]!, b.shape[axis]!);
-  if (!perHead) {
+  if (axis === 0) {
     const width = a.data.length / a.shape[0]!;
     return [a.data.subarray(0, T * width), b.data.subarray(0, T * width)];
   }

@@ -4,7 +4,7 @@ import type { HostTensor, Ops, Tensor, Weight } from "../engine/ops.ts";
 import { concentration, inverseFrequencies, ropeTable } from "../model/rope.ts";
 import type { DialectName } from "../numerics/dialects.ts";
 import { cos, exp, log, pow, sin } from "../numerics/elementary.ts";
-import { dequantizeMxfp4, E8M0_VALUES, FP4_VALUES } from "../numerics/mxfp4.ts";
+import { dequantizeMxfp4 } from "../numerics/mxfp4.ts";
 import { dequantizeQ8_0 } from "../numerics/q8-0.ts";
 import { type Check, differing, maxFloat32Ulps, maxRelative, relativeRms } from "./checks.ts";
 import type { Trace } from "./trace.ts";
@@ -71,12 +71,18 @@ function formatChecks(vectors: OpVectors): Check[] {
   });
   const bytes = (golden: Trace, name: string): Uint8Array => Uint8Array.from(golden.get(name)!.data);
   return [
-    check("MXFP4: 255 scales × 16 codes", "mxfp4", (golden) => {
-      const expected = golden.get("table.f32")!.data.subarray(0, 255 * 16); // scale 255 is NaN here, as the standard says
-      return {
-        actual: Float32Array.from(expected, (_, i) => FP4_VALUES[i % 16]! * E8M0_VALUES[i >> 4]!),
-        expected,
-      };
+    check("MXFP4: 255 scales × 256 bytes", "mxfp4", (golden) => {
+      const table = golden.get("table.f32")!.data; // [scales, 16 codes]; 255 is NaN here, as the standard says
+      const blocks = Uint8Array.from({ length: 255 * 256 }, (_, i) => i & 255);
+      const scales = Uint8Array.from({ length: (255 * 256) / 16 }, (_, block) => block >> 4);
+      const expected = new Float32Array(2 * blocks.length);
+      for (const [i, byte] of blocks.entries()) {
+        expected[2 * i] = table[(i >> 8) * 16 + (byte & 15)]!; // low nibble first
+        expected[2 * i + 1] = table[(i >> 8) * 16 + (byte >> 4)]!;
+      }
+      const actual = new Float32Array(expected.length);
+      dequantizeMxfp4(blocks, scales, actual);
+      return { actual, expected };
     }),
     check("MXFP4: blocks", "mxfp4", (golden) => {
       const expected = golden.get("example.openai")!.data;

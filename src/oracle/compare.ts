@@ -1,6 +1,6 @@
 import type { HostTensor } from "../engine/ops.ts";
 import { exp, log } from "../numerics/elementary.ts";
-import { type Trace, tracePoints } from "./trace.ts";
+import { type Trace, tokenAxis, tracePoints } from "./trace.ts";
 
 /** How far one activation lies from another. */
 export interface PointDistance {
@@ -46,13 +46,12 @@ export function noiseFloor(dialectA: string | undefined, dialectB: string | unde
 
 /** Compares two traces point by point, in forward order. */
 export function compare(a: Trace, b: Trace, floor: number): Comparison {
-  const layers =
-    1 +
-    Math.max(
-      -1,
-      ...[...a.keys(), ...b.keys()].map((name) => Number(/^layers\.(\d+)\./.exec(name)?.[1] ?? -1)),
-    );
-  const order = ["ids", ...tracePoints(layers)];
+  const layers = new Set<number>();
+  for (const name of [...a.keys(), ...b.keys()]) {
+    const layer = /^layers\.(\d{1,4})\./.exec(name)?.[1];
+    if (layer !== undefined) layers.add(Number(layer));
+  }
+  const order = ["ids", ...tracePoints([...layers].sort((x, y) => x - y))];
   const points = order
     .filter((name) => a.has(name) && b.has(name))
     .map((name) => distance(name, a.get(name)!, b.get(name)!, floor, otherExperts(name, a, b)));
@@ -101,9 +100,9 @@ function distance(
   if (a.shape.join() !== b.shape.join()) {
     return { ...failed, mismatch: `shapes differ: [${a.shape.join(", ")}] and [${b.shape.join(", ")}]` };
   }
-  const perHead = /attn\.(scores|weights|sink)$/.test(point);
-  const T = a.shape[perHead ? 1 : 0] ?? 1;
-  const heads = perHead ? a.shape[0]! : 1;
+  const axis = tokenAxis(point);
+  const T = a.shape[axis] ?? 1;
+  const heads = axis === 1 ? a.shape[0]! : 1;
   const width = a.data.length / (T * heads);
   const slotWidth = a.shape.at(-1)!;
   const errors = new Float64Array(T); // sums of squares, by token
@@ -129,7 +128,8 @@ function distance(
   if (point === "ids" || point.endsWith("expert_ids")) {
     // rounding flips a near tie now and then: a rough dialect may do so as often as its floor says
     const share = differing / a.data.length;
-    const firstToken = share <= floor ? undefined : errors.findIndex((error) => error > 0);
+    const allowed = point === "ids" ? 0 : floor;
+    const firstToken = share <= allowed ? undefined : errors.findIndex((error) => error > 0);
     return {
       point,
       relativeRms: share,

@@ -6,14 +6,19 @@ import type { Transformer } from "../model/transformer.ts";
 /** Activations by the names of their trace points, plus `ids`. */
 export type Trace = ReadonlyMap<string, HostTensor>;
 
-/** Names of all trace points of a model, in forward order. */
-export function tracePoints(numLayers: number): string[] {
+/** Names of all trace points of these layers (or of the first n), in forward order. */
+export function tracePoints(layers: number | Iterable<number>): string[] {
   const names = ["embedding"];
-  for (let i = 0; i < numLayers; i++) {
+  for (const i of typeof layers === "number" ? Array(layers).keys() : layers) {
     for (const point of ATTENTION_POINTS) names.push(`layers.${i}.attn.${point}`);
     for (const point of MOE_POINTS) names.push(`layers.${i}.moe.${point}`);
   }
   return [...names, "norm", "logits"];
+}
+
+/** The dimension of an activation that counts tokens: [heads, T, …] at some points, [T, …] at most. */
+export function tokenAxis(point: string): 0 | 1 {
+  return /\.attn\.(scores|weights|sink)$/.test(point) ? 1 : 0;
 }
 
 const ATTENTION_POINTS = [
@@ -56,6 +61,7 @@ export async function trace(
       hint: "Names look like embedding, layers.0.attn.scores, layers.3.moe.residual or logits; * matches anything.",
     });
   }
+  if (ids.length === 0) throw new UsageError("no token ids", { hint: "A prompt has at least one token." });
   const recorded = new Map<string, HostTensor>(
     names.map((name) => [name, { shape: [], data: new Float32Array() }]),
   );
@@ -83,8 +89,8 @@ function place(
   start: number,
   T: number,
 ): HostTensor {
-  const perHead = /\.(scores|weights|sink)$/.test(point) && !point.endsWith("expert_weights");
-  const chunk = part.shape[perHead ? 1 : 0]!;
+  const perHead = tokenAxis(point) === 1;
+  const chunk = part.shape[tokenAxis(point)]!;
   if (chunk === T) return part;
   if (!perHead) {
     const target = whole ?? emptyLike(part.data, [T, ...part.shape.slice(1)]);

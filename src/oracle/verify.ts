@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { ReferenceEngine } from "../engine/reference/index.ts";
 import { CheckpointError } from "../errors.ts";
 import { load } from "../generation/model.ts";
@@ -39,12 +41,11 @@ const TRACE_OF: Readonly<Record<DialectName, string>> = {
 type Distances = Readonly<Record<string, Readonly<Record<string, { readonly all: number }>>>>;
 
 function wholeModelChecks(folder: string, read: (file: string) => Promise<Trace>): Check[] {
-  const distances = remembering(async (_: "") => {
-    const manifest = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8"));
-    return manifest.distances as Distances;
+  const manifest = remembering(async (file: string) => {
+    return JSON.parse(await readFile(join(folder, file), "utf8")) as { distances: Distances };
   });
   const golden = async (dialect: DialectName) => {
-    const measured = await distances("");
+    const { distances: measured } = await manifest("manifest.json");
     return {
       trace: await read(TRACE_OF[dialect]),
       tolerance(point: string): number {
@@ -67,27 +68,21 @@ function wholeModelChecks(folder: string, read: (file: string) => Promise<Trace>
   ];
 }
 
-/** What can be checked of any checkpoint, with no golden at hand. */
-export function checkpointChecks(path: string): Check[] {
+/** What can be checked of any checkpoint, with no golden at hand; digests too, where a manifest.json beside it states them. */
+export async function checkpointChecks(path: string): Promise<Check[]> {
   const group = "checkpoint";
   const run = async (dialect: DialectName, chunkSize = 8): Promise<Trace> => {
     await using model = await load(path, { dialect, tokenizer: false });
     return await trace(model.transformer, someIds(model.config.vocabSize), { chunkSize });
   };
-  const narrow = remembering((_: "") => run("f32"));
+  const narrow = remembering(run);
   return [
-    {
-      group,
-      name: "files have the digests of manifest.json",
-      async run() {
-        return { error: await wrongDigests(path), tolerance: 0, unit: "differing" };
-      },
-    },
+    ...(await digestChecks(path)),
     {
       group,
       name: "f32 against f64",
       async run() {
-        const [a, truth] = [await narrow(""), await run("f64")];
+        const [a, truth] = [await narrow("f32"), await run("f64")];
         const errors = [...truth].map(([point, { data }]) => ({
           point,
           error: relativeRms(a.get(point)!.data, data),
@@ -102,7 +97,8 @@ export function checkpointChecks(path: string): Check[] {
       async run() {
         const chunked = await run("f32", 3);
         let error = 0;
-        for (const [point, { data }] of await narrow("")) error += differing(chunked.get(point)!.data, data);
+        for (const [point, { data }] of await narrow("f32"))
+          error += differing(chunked.get(point)!.data, data);
         return { error, tolerance: 0, unit: "differing" };
       },
     },
@@ -114,20 +110,21 @@ function someIds(vocabSize: number): number[] {
   return Array.from({ length: 8 }, (_, i) => Math.floor(((i + 0.5) / 8) * vocabSize));
 }
 
-/** How many files differ from the SHA-256 that a manifest.json beside them states. */
-async function wrongDigests(path: string): Promise<number> {
-  await using model = await load(path, { tokenizer: false });
-  const manifest = (await model.checkpoint.readJson("manifest.json")) as
-    | { files?: Record<string, { sha256?: string }> }
-    | undefined;
-  let wrong = 0;
-  for (const [name, { sha256 }] of Object.entries(manifest?.files ?? {})) {
-    if (basename(name) !== name)
-      throw new CheckpointError("manifest.json names a file elsewhere", { found: name });
-    const digest = createHash("sha256").update(await readFile(join(path, name)));
-    if (digest.digest("hex") !== sha256) wrong++;
-  }
-  return wrong;
+/** One check for each file whose SHA-256 a manifest.json in the folder states. */
+async function digestChecks(folder: string): Promise<Check[]> {
+  const text = await readFile(join(folder, "manifest.json"), "utf8").catch(() => "{}");
+  const { files = {} } = JSON.parse(text) as { files?: Record<string, { sha256?: string }> };
+  return Object.entries(files).map(([name, { sha256 }]) => ({
+    group: "checkpoint files",
+    name,
+    async run() {
+      if (basename(name) !== name)
+        throw new CheckpointError("manifest.json names a file elsewhere", { found: name });
+      const hash = createHash("sha256");
+      await pipeline(createReadStream(join(folder, name)), hash);
+      return { error: hash.digest("hex") === sha256 ? 0 : 1, tolerance: 0, unit: "differing" };
+    },
+  }));
 }
 
 /** Calls an asynchronous function once for each argument. */

@@ -97,6 +97,7 @@ test("forbidden tokens are never drawn", () => {
   const masked = [0, Number.NEGATIVE_INFINITY, 0];
   for (let position = 0; position < 200; position++)
     expect(sample(masked, position, { temperature: 2 })).not.toBe(1);
+  expect(sample([0, Number.POSITIVE_INFINITY, 1], 0, { temperature: 1 })).toBe(1);
   expect(() => sample([Number.NEGATIVE_INFINITY], 0)).toThrow(/no token is allowed/);
   expect(() => argmax([0, Number.NaN])).toThrow(/not a number \(token id 1\)/);
 });

@@ -129,6 +129,16 @@ test("replaced expert ids take their own logits as weights", async () => {
   expect([...weights.slice(0, k)].reduce((a, b) => a + b, 0)).toBeCloseTo(1, 6);
 });
 
+test("replaced expert ids that don't exist are refused, and so are fractions of them", async () => {
+  const model = await tinyModel();
+  const replace = (data: HostTensor["data"]): Promise<unknown> =>
+    model.forward([1], model.createCache(), {
+      hooks: { "layers.0.moe.expert_ids": ({ shape }) => ({ shape, data }) },
+    });
+  await expect(replace(Int32Array.of(0, 1, 6))).rejects.toThrow(/no such expert: expected 0 to 5, found 6/);
+  await expect(replace(Float32Array.of(0, 1, 2))).rejects.toThrow(/another type \(layers.0.moe.expert_ids\)/);
+});
+
 test("a hook that changes a shape is refused", async () => {
   const model = await tinyModel();
   const hooks = { embedding: (): HostTensor => ({ shape: [1, 1], data: new Float32Array(1) }) };

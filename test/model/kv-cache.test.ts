@@ -36,5 +36,5 @@ test("a full layer's ring grows with the sequence, and seldom", async () => {
   const capacities = await run(full, new Array<number>(200).fill(1));
   expect(Math.max(...capacities)).toBeGreaterThanOrEqual(200);
   expect(Math.max(...capacities)).toBeLessThan(1.5 * 200 + 2);
-  expect(capacities.length).toBeLessThan(4 * 16); // two layers, keys and values, doubling or so each time
+  expect(capacities.length).toBeLessThan(4 * 16); // two layers, keys and values, each time by half
 });

@@ -3,7 +3,7 @@ import { roundToBfloat16 } from "../../numerics/float.ts";
 import { E8M0_VALUES } from "../../numerics/mxfp4.ts";
 
 /**
- * Random tensors by a counter: any range of bytes can be made on its own, at a gigabyte a second or so, and every
+ * Random tensors by a counter, so that a range of bytes can be made on its own, at a gigabyte a second or so, and every
  * JavaScript engine makes the same. Fit for weights of test models; neither for statistics nor for secrets.
  */
 

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { InvalidArgumentError, Option } from "commander";
 import { UsageError } from "../errors.ts";
+import { developerMessage, type Message, type ReasoningEffort, systemMessage } from "../harmony/index.ts";
 import { DIALECTS } from "../numerics/dialects.ts";
 
 /** The trained checkpoint that the package brings along. */
@@ -87,4 +88,15 @@ export async function readIds(path: string): Promise<number[]> {
     });
   }
   return ids as number[];
+}
+
+/** What a conversation opens with: the system message, and instructions if the user gave some. */
+export function preamble(options: {
+  effort: ReasoningEffort;
+  date: string;
+  instructions?: string;
+}): Message[] {
+  const { effort, date, instructions } = options;
+  const system = systemMessage({ reasoningEffort: effort, conversationStartDate: date });
+  return instructions === undefined ? [system] : [system, developerMessage(instructions)];
 }

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { GptOssError } from "../errors.ts";
 import { chat } from "../generation/chat.ts";
 import { load } from "../generation/model.ts";
-import { developerMessage, type Message, type ReasoningEffort, systemMessage } from "../harmony/index.ts";
+import type { Message, ReasoningEffort } from "../harmony/index.ts";
 import type { DialectName } from "../numerics/dialects.ts";
 import {
   dialectOption,
@@ -12,6 +12,7 @@ import {
   modelOption,
   modelPath,
   number,
+  preamble,
   threadsOption,
 } from "./arguments.ts";
 import { dim, printable, today } from "./terminal.ts";
@@ -71,7 +72,10 @@ async function run(options: Options): Promise<void> {
     else if (text !== "") {
       const question: Message = { role: "user", content: text };
       answering = new AbortController();
-      const written = await answer([...preamble(effort, options), ...history, question], answering.signal);
+      const written = await answer(
+        [...preamble({ ...options, effort }), ...history, question],
+        answering.signal,
+      );
       answering = undefined;
       if (written) history.push(question, ...written);
     }
@@ -104,11 +108,6 @@ async function run(options: Options): Promise<void> {
       return undefined;
     }
   }
-}
-
-function preamble(effort: ReasoningEffort, { date, instructions }: Options): Message[] {
-  const system = systemMessage({ reasoningEffort: effort, conversationStartDate: date });
-  return instructions === undefined ? [system] : [system, developerMessage(instructions)];
 }
 
 function isEffort(text: string | undefined): text is ReasoningEffort {

@@ -4,7 +4,7 @@ import { UsageError } from "../errors.ts";
 import { type ChatToken, chat } from "../generation/chat.ts";
 import type { GeneratedToken, GenerateOptions } from "../generation/generate.ts";
 import { load, type Model } from "../generation/model.ts";
-import { developerMessage, type Message, type ReasoningEffort, systemMessage } from "../harmony/index.ts";
+import type { Message, ReasoningEffort } from "../harmony/index.ts";
 import type { DialectName } from "../numerics/dialects.ts";
 import {
   dialectOption,
@@ -13,6 +13,7 @@ import {
   modelOption,
   modelPath,
   number,
+  preamble,
   readIds,
   threadsOption,
 } from "./arguments.ts";
@@ -74,7 +75,7 @@ async function run(prompt: string | undefined, options: Options): Promise<void> 
     throw new UsageError("a prompt and --ids exclude each other");
   }
   const ids = options.ids === undefined ? undefined : await readIds(options.ids);
-  const messages = ids ? [] : conversation(await readPrompt(prompt), options);
+  const messages = ids ? [] : [...preamble(options), question(await readPrompt(prompt))];
 
   const start = performance.now();
   await using model = await load(modelPath(options.model), { dialect: options.dialect });
@@ -93,11 +94,8 @@ async function run(prompt: string | undefined, options: Options): Promise<void> 
   if (options.json) console.log(JSON.stringify(result(model, tokens, { start, loaded, times }, options)));
 }
 
-/** A conversation of one question. */
-function conversation(question: string, options: Options): Message[] {
-  const system = systemMessage({ reasoningEffort: options.effort, conversationStartDate: options.date });
-  const developer = options.instructions === undefined ? [] : [developerMessage(options.instructions)];
-  return [system, ...developer, { role: "user", content: question }];
+function question(content: string): Message {
+  return { role: "user", content };
 }
 
 /** Options that the user gave; the rest is left to the model's defaults. */

@@ -9,6 +9,7 @@ import {
   type ShapeName,
   type SynthOptions,
   synthesize,
+  tokenizerFromJson,
 } from "../checkpoint/synth/index.ts";
 import { FolderSink } from "../checkpoint/synth/sink-node.ts";
 import { UsageError } from "../errors.ts";
@@ -118,36 +119,12 @@ async function smallTokenizer(): Promise<
     );
     return {
       files,
-      gguf: ggufTokenizer(JSON.parse(new TextDecoder().decode(files[0]!.bytes)), SHAPES.nano.vocabSize),
+      gguf: tokenizerFromJson(JSON.parse(new TextDecoder().decode(files[0]!.bytes)), SHAPES.nano.vocabSize),
     };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
-}
-
-interface TokenizerJson {
-  readonly model: {
-    readonly vocab: Readonly<Record<string, number>>;
-    readonly merges: readonly (string | string[])[];
-  };
-  readonly added_tokens: readonly { readonly id: number; readonly content: string }[];
-}
-
-function ggufTokenizer({ model, added_tokens }: TokenizerJson, vocabSize: number): GgufTokenizer {
-  const tokens = Array.from({ length: vocabSize }, (_, id) => `[PAD${id}]`);
-  const types = new Array<number>(vocabSize).fill(5);
-  const put = (token: string, id: number, type: number): void => {
-    tokens[id] = token;
-    types[id] = type;
-  };
-  for (const [token, id] of Object.entries(model.vocab)) put(token, id, 1);
-  for (const { id, content } of added_tokens) put(content, id, 3);
-  return {
-    tokens,
-    types,
-    merges: model.merges.map((pair) => (typeof pair === "string" ? pair : pair.join(" "))),
-  };
 }
 
 /** Shows how far it is, where somebody watches. */

@@ -27,7 +27,7 @@ function tail(bits: number): number {
   return 0x80 | (bits & 0x3f);
 }
 
-export function toByteString(bytes: Uint8Array): ByteString {
+function toByteString(bytes: Uint8Array): ByteString {
   let out = "";
   // In slices, since each byte becomes one argument of the call.
   for (let i = 0; i < bytes.length; i += 4096) out += String.fromCharCode(...bytes.subarray(i, i + 4096));

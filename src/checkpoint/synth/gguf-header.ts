@@ -9,13 +9,37 @@ export interface GgufTokenizer {
   readonly merges: readonly string[];
 }
 
+// `llama_token_type` in ggml-org/llama.cpp, include/llama.h.
+const NORMAL = 1;
+const CONTROL = 3;
+const UNUSED = 5;
+
 /** Tokens that stand for nothing, so that the vocabulary has its size. */
 export function fillerTokenizer(vocabSize: number): GgufTokenizer {
   return {
     tokens: Array.from({ length: vocabSize }, (_, id) => `[PAD${id}]`),
-    types: new Array<number>(vocabSize).fill(5),
+    types: new Array<number>(vocabSize).fill(UNUSED),
     merges: [],
   };
+}
+
+/** What a tokenizer.json must hold for {@link tokenizerFromJson}. */
+export interface TokenizerJson {
+  readonly model: {
+    readonly vocab: Readonly<Record<string, number>>;
+    readonly merges: readonly (string | string[])[];
+  };
+  readonly added_tokens: readonly { readonly id: number; readonly content: string }[];
+}
+
+/** The tokens of a tokenizer.json, with fillers up to the size of the vocabulary. */
+export function tokenizerFromJson({ model, added_tokens }: TokenizerJson, vocabSize: number): GgufTokenizer {
+  const { tokens, types } = fillerTokenizer(vocabSize);
+  const [names, kinds] = [[...tokens], [...types]];
+  for (const [token, id] of Object.entries(model.vocab)) [names[id], kinds[id]] = [token, NORMAL];
+  for (const { id, content } of added_tokens) [names[id], kinds[id]] = [content, CONTROL];
+  const merges = model.merges.map((pair) => (typeof pair === "string" ? pair : pair.join(" ")));
+  return { tokens: names, types: kinds, merges };
 }
 
 const ALIGNMENT = 32;

@@ -27,7 +27,7 @@ function widen(values: Uint16Array, out: Uint8Array): void {
 }
 
 /** As ggml's `quantize_row_q8_0_ref`: the scale is the largest magnitude over 127, values round half away from zero. */
-export function quantizeQ8_0(values: Uint16Array, out: Uint8Array): void {
+function quantizeQ8_0(values: Uint16Array, out: Uint8Array): void {
   const words = new Uint32Array(values.length);
   for (let i = 0; i < words.length; i++) words[i] = values[i]! << 16;
   const floats = new Float32Array(words.buffer);

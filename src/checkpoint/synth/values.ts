@@ -45,7 +45,7 @@ export function uniformBytes(from: Stream): Fill {
 }
 
 /** Of the 16 values of E2M1: sqrt(137 / 16). */
-export const RMS_OF_CODES: number = Math.sqrt((2 * (0.25 + 1 + 2.25 + 4 + 9 + 16 + 36)) / 16);
+const RMS_OF_CODES: number = Math.sqrt((2 * (0.25 + 1 + 2.25 + 4 + 9 + 16 + 36)) / 16);
 
 /** E8M0 scales that give MXFP4 about this standard deviation; they vary by a factor of 8. */
 export function mxfp4Scales(from: Stream, std: number): Fill {

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -179,4 +179,10 @@ test.each([
 test("--debug shows the stack", async () => {
   const { stderr } = await gptOss("generate", "hello", "--model", "no/such/model", "--debug");
   expect(stderr).toMatch(/UsageError: no such model[\s\S]*\n\s+at /);
+});
+
+test("what npm builds can be run by name, as npx does", async () => {
+  const { scripts, bin } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8"));
+  expect(scripts.prepare).toBe("npm run build");
+  expect(scripts.build).toContain(`chmodSync('${bin["gpt-oss"]}', 0o755)`); // tsc writes no executable files
 });

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from export import load, write_manifest
+from export import load
 from generate import answers, generate, test_conversations
 from harmony import GOLDEN, Harmony
 from model import Layout
@@ -81,7 +81,6 @@ def write_card(folder: Path, text: str):
     start, end = "<!-- evaluate.py: begin -->", "<!-- evaluate.py: end -->"
     pattern = re.compile(re.escape(start) + ".*" + re.escape(end), re.DOTALL)
     card.write_text(pattern.sub(lambda _: f"{start}\n{text}{end}", card.read_text()))
-    write_manifest(folder)
 
 
 @torch.no_grad()

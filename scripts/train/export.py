@@ -150,13 +150,13 @@ def load(folder: Path) -> Transformer:
 
 
 def write_manifest(folder: Path, training: dict | None = None):
-    """Digests of all files, and how the weights came about (kept from the manifest there, if not given)."""
+    """Digests of all files but the card, and how the weights came about (kept from the manifest there, if not given)."""
     path = folder / "manifest.json"
     if training is None:
         training = json.loads(path.read_text())["training"]
     files = {}
     for file in sorted(folder.iterdir()):
-        if file.is_file() and file != path:
+        if file.is_file() and file != path and file.name != "README.md":
             data = file.read_bytes()
             files[file.name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     path.write_text(json.dumps({"files": files, "training": training}, indent=2) + "\n")

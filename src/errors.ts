@@ -42,6 +42,9 @@ export class TokenizerError extends GptOssError {}
 /** A wrong argument of a call or a command line. */
 export class UsageError extends GptOssError {}
 
+/** An engine that can't go on: out of memory, a crashed thread, a tensor used after its time. */
+export class EngineError extends GptOssError {}
+
 function oneLine(what: string, { where, expected, found, hint }: ErrorDetails): string {
   let line = where === undefined ? what : `${what} (${where})`;
   if (expected !== undefined) line += `: expected ${expected}`;

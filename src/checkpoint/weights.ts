@@ -82,36 +82,43 @@ export interface LinearWeights<W> {
   readonly bias: W;
 }
 
+/**
+ * What a weight is for: the `embedding` is read row by row, a `matrix` multiplies every token, of a stack of `experts` few
+ * do, and a `vector` (norms, biases, sinks; the experts' biases too) is added or multiplied in.
+ */
+export type WeightRole = "embedding" | "matrix" | "experts" | "vector";
+
 /** The same tree with each weight replaced, one after the other, as an engine does to take hold of them. */
 export async function mapWeights<A, B>(
   weights: ModelWeights<A>,
-  map: (weight: A) => B | Promise<B>,
+  map: (weight: A, role: WeightRole) => B | Promise<B>,
 ): Promise<ModelWeights<B>> {
-  const linear = async (w: LinearWeights<A>): Promise<LinearWeights<B>> => ({
-    weight: await map(w.weight),
-    bias: await map(w.bias),
+  const linear = async (w: LinearWeights<A>, role: WeightRole = "matrix"): Promise<LinearWeights<B>> => ({
+    weight: await map(w.weight, role),
+    bias: await map(w.bias, "vector"),
   });
-  const embedding = await map(weights.embedding);
+  const embedding = await map(weights.embedding, "embedding");
   const layers: LayerWeights<B>[] = [];
   for (const { attn, moe } of weights.layers) {
     layers.push({
       attn: {
-        norm: await map(attn.norm),
+        norm: await map(attn.norm, "vector"),
         q: await linear(attn.q),
         k: await linear(attn.k),
         v: await linear(attn.v),
-        sinks: await map(attn.sinks),
+        sinks: await map(attn.sinks, "vector"),
         out: await linear(attn.out),
       },
       moe: {
-        norm: await map(moe.norm),
+        norm: await map(moe.norm, "vector"),
         router: await linear(moe.router),
-        gateUp: await linear(moe.gateUp),
-        down: await linear(moe.down),
+        gateUp: await linear(moe.gateUp, "experts"),
+        down: await linear(moe.down, "experts"),
       },
     });
   }
-  return { embedding, layers, norm: await map(weights.norm), unembedding: await map(weights.unembedding) };
+  const norm = await map(weights.norm, "vector");
+  return { embedding, layers, norm, unembedding: await map(weights.unembedding, "matrix") };
 }
 
 export type WeightSources = ModelWeights<WeightSource>;

@@ -1,4 +1,4 @@
-import type { WeightSource } from "../checkpoint/weights.ts";
+import type { WeightRole, WeightSource } from "../checkpoint/weights.ts";
 import type { Dialect } from "../numerics/dialects.ts";
 
 /**
@@ -16,7 +16,7 @@ export interface Ops {
   readonly dialect: Dialect;
 
   /** Takes hold of a weight in the form that the other operations want. */
-  loadWeight(source: WeightSource): Promise<Weight>;
+  loadWeight(source: WeightSource, role: WeightRole): Promise<Weight>;
 
   /** Rows of the embedding, one a token: [T, hidden]. */
   embed(table: Weight, ids: readonly number[]): Awaitable<Tensor>;
@@ -33,30 +33,33 @@ export interface Ops {
   /** Rotates [T, heads, headDim] by a table [T, headDim / 2]: dimension i pairs with i + headDim / 2. */
   rotate(x: Tensor, table: RopeTable): Awaitable<Tensor>;
 
-  /** An empty ring of `capacity` rows of `width` values, for keys or values. */
-  createRing(capacity: number, width: number): Ring;
+  /** An empty ring for `capacity` positions or more, of [kvHeads, headDim] keys and as many values each. */
+  createRing(capacity: number, kvHeads: number, headDim: number): Awaitable<Ring>;
 
-  /** The ring with another capacity, still holding positions [first, end). */
+  /** The ring with another capacity, still holding positions [first, end); the one given is gone. */
   resizeRing(ring: Ring, capacity: number, first: number, end: number): Awaitable<Ring>;
 
-  /** Puts rows of x [T, heads, headDim] into the ring, from absolute position `position` on. */
-  store(x: Tensor, ring: Ring, position: number): Awaitable<void>;
+  /** Lets go of a ring's memory. */
+  freeRing(ring: Ring): void;
+
+  /** Puts keys and values [T, kvHeads, headDim] into the ring, from absolute position `position` on. */
+  store(k: Tensor, v: Tensor, ring: Ring, position: number): Awaitable<void>;
 
   /**
    * "qhd,khd->hqk" · scale, for keys at positions [first, position + T): [heads, T, keys].
    * −∞ where a key is later than its query, or `window` or more positions earlier. Query head h reads key head
    * h / (heads / kvHeads), rounded down (GQA).
    */
-  attentionScores(q: Tensor, keys: Ring, span: AttentionSpan, scale: number): Awaitable<Tensor>;
+  attentionScores(q: Tensor, ring: Ring, span: AttentionSpan, scale: number): Awaitable<Tensor>;
 
   /**
    * Softmax of each row joined by its head's sink logit, which takes its share and then is dropped:
    * rows of `weights` [heads, T, keys] and `sink` [heads, T] sum to 1 together.
    */
-  sinkSoftmax(scores: Tensor, sinks: Weight): Awaitable<{ weights: Tensor; sink: Tensor }>;
+  sinkSoftmax(scores: Tensor, sinks: Weight, span: AttentionSpan): Awaitable<{ weights: Tensor; sink: Tensor }>;
 
   /** "hqk,khd->qhd": [T, heads · headDim]. */
-  attentionContext(weights: Tensor, values: Ring, span: AttentionSpan, headDim: number): Awaitable<Tensor>;
+  attentionContext(weights: Tensor, ring: Ring, span: AttentionSpan): Awaitable<Tensor>;
 
   /** x + y */
   add(x: Tensor, y: Tensor): Awaitable<Tensor>;
@@ -102,7 +105,7 @@ export interface Weight {
   readonly cols: number;
 }
 
-/** Rows of a KV cache: absolute position p lies in row p mod capacity. */
+/** Keys and values of a layer: absolute position p lies in row p mod capacity. */
 export interface Ring {
   readonly capacity: number;
 }

@@ -27,7 +27,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Mod
   const checkpoint = await openCheckpoint(path);
   try {
     const engine = new ReferenceEngine(options.dialect);
-    const weights = await mapWeights(checkpoint.weights, (source) => engine.loadWeight(source));
+    const weights = await mapWeights(checkpoint.weights, (source, role) => engine.loadWeight(source, role));
     const transformer = new Transformer(checkpoint.config, weights, engine);
     const tokenizer = options.tokenizer === false ? undefined : await tokenizerOrError(checkpoint);
     return new Model(checkpoint, transformer, tokenizer, await readGenerationDefaults(checkpoint, tokenizer));

@@ -35,14 +35,14 @@ export async function attention(
 
   const qRope = await tap(`${at}.q_rope`, ops.rotate(q, rope));
   const kRope = await tap(`${at}.k_rope`, ops.rotate(k, rope));
-  const { keys, values, span } = await cache.append(layer, kRope, v);
+  const { ring, span } = await cache.append(layer, kRope, v);
 
   const scale = 1 / Math.sqrt(headDim);
-  const scores = await tap(`${at}.scores`, ops.attentionScores(qRope, keys, span, scale));
-  const { weights: softmax, sink } = await ops.sinkSoftmax(scores, weights.sinks);
+  const scores = await tap(`${at}.scores`, ops.attentionScores(qRope, ring, span, scale));
+  const { weights: softmax, sink } = await ops.sinkSoftmax(scores, weights.sinks, span);
   const p = await tap(`${at}.weights`, softmax);
   await tap(`${at}.sink`, sink); // nothing follows from it
-  const context = await tap(`${at}.context`, ops.attentionContext(p, values, span, headDim));
+  const context = await tap(`${at}.context`, ops.attentionContext(p, ring, span));
 
   const out = await tap(`${at}.out`, ops.linear(context, weights.out.weight, weights.out.bias));
   return tap(`${at}.residual`, ops.add(x, out));

@@ -284,15 +284,13 @@ async function attention(
     Tensor,
   ];
   const [T, kvHeads, headDim] = k.shape as [number, number, number];
-  const keys = ops.createRing(T, kvHeads * headDim);
-  const values = ops.createRing(T, kvHeads * headDim);
-  await ops.store(k, keys, 0);
-  await ops.store(v, values, 0);
+  const ring = await ops.createRing(T, kvHeads, headDim);
+  await ops.store(k, v, ring, 0);
   const span = { position: 0, first: 0, window: window || Number.POSITIVE_INFINITY };
-  const scores = await ops.attentionScores(q, keys, span, 1 / Math.sqrt(headDim));
+  const scores = await ops.attentionScores(q, ring, span, 1 / Math.sqrt(headDim));
   const sinks = await ops.loadWeight(sourceOf("sinks", golden.get(`${size}.sinks`)!));
-  const { weights, sink } = await ops.sinkSoftmax(scores, sinks);
-  const context = await ops.attentionContext(weights, values, span, headDim);
+  const { weights, sink } = await ops.sinkSoftmax(scores, sinks, span);
+  const context = await ops.attentionContext(weights, ring, span);
   return { weights: ops.read(weights).data, sink: ops.read(sink).data, context: ops.read(context).data };
 }
 

@@ -14,7 +14,7 @@ async function tinyModel(dialect: DialectName = "f32"): Promise<Transformer> {
   const engine = new ReferenceEngine(dialect);
   return new Transformer(
     TINY,
-    await mapWeights(randomWeights(TINY), (source) => engine.loadWeight(source)),
+    await mapWeights(randomWeights(TINY), (source, role) => engine.loadWeight(source, role)),
     engine,
   );
 }

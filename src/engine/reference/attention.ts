@@ -14,22 +14,22 @@ export function scores(
   q: Float64Array,
   heads: number,
   headDim: number,
-  keys: ReferenceRing,
+  ring: ReferenceRing,
   span: AttentionSpan,
   scale: number,
   { round }: Dialect,
 ): Float64Array {
   const T = q.length / (heads * headDim);
   const n = span.position + T - span.first;
-  const queriesPerKey = heads / (keys.width / headDim);
+  const queriesPerKey = heads / (ring.width / headDim);
   const out = new Float64Array(heads * T * n).fill(Number.NEGATIVE_INFINITY);
   for (let h = 0; h < heads; h++) {
     const keyAt = Math.floor(h / queriesPerKey) * headDim;
     for (let t = 0; t < T; t++) {
       const position = span.position + t;
       for (let p = oldestVisible(span, position); p <= position; p++) {
-        const row = (p % keys.capacity) * keys.width + keyAt;
-        const product = round(dot(q, (t * heads + h) * headDim, keys.data, row, headDim));
+        const row = (p % ring.capacity) * ring.width + keyAt;
+        const product = round(dot(q, (t * heads + h) * headDim, ring.keys, row, headDim));
         out[(h * T + t) * n + p - span.first] = round(product * scale);
       }
     }
@@ -79,13 +79,13 @@ export function context(
   weights: Float64Array,
   heads: number,
   headDim: number,
-  values: ReferenceRing,
+  ring: ReferenceRing,
   span: AttentionSpan,
   T: number,
   { round }: Dialect,
 ): Float64Array {
   const n = span.position + T - span.first;
-  const queriesPerKey = heads / (values.width / headDim);
+  const queriesPerKey = heads / (ring.width / headDim);
   const out = new Float64Array(T * heads * headDim);
   for (let h = 0; h < heads; h++) {
     const valueAt = Math.floor(h / queriesPerKey) * headDim;
@@ -94,8 +94,8 @@ export function context(
       const at = (t * heads + h) * headDim;
       for (let p = oldestVisible(span, position); p <= position; p++) {
         const weight = weights[(h * T + t) * n + p - span.first]!;
-        const row = (p % values.capacity) * values.width + valueAt;
-        for (let i = 0; i < headDim; i++) out[at + i]! += weight * values.data[row + i]!;
+        const row = (p % ring.capacity) * ring.width + valueAt;
+        for (let i = 0; i < headDim; i++) out[at + i]! += weight * ring.values[row + i]!;
       }
       for (let i = 0; i < headDim; i++) out[at + i] = round(out[at + i]!);
     }

@@ -60,37 +60,41 @@ export class ReferenceEngine implements Ops {
     return tensor(x.shape, rotate(valuesOf(x), x.shape[1]!, x.shape[2]!, table, this.dialect));
   }
 
-  createRing(capacity: number, width: number): ReferenceRing {
-    const length = capacity * width;
+  createRing(capacity: number, kvHeads: number, headDim: number): ReferenceRing {
+    const width = kvHeads * headDim;
     // all dialects but f64 have rounded keys and values to what float32 holds
-    return {
-      capacity,
-      width,
-      data: this.dialect.name === "f64" ? new Float64Array(length) : new Float32Array(length),
-    };
+    const row = (): Float32Array | Float64Array =>
+      new (this.dialect.name === "f64" ? Float64Array : Float32Array)(capacity * width);
+    return { capacity, headDim, width, keys: row(), values: row() };
   }
 
   resizeRing(ring: Ring, capacity: number, first: number, end: number): Ring {
-    const { width, data, capacity: oldCapacity } = ringOf(ring);
-    const larger = this.createRing(capacity, width);
+    const old = ringOf(ring);
+    const { width, headDim } = old;
+    const larger = this.createRing(capacity, width / headDim, headDim);
     for (let p = first; p < end; p++) {
-      const row = (p % oldCapacity) * width;
-      larger.data.set(data.subarray(row, row + width), (p % capacity) * width);
+      const row = (p % old.capacity) * width;
+      const to = (p % capacity) * width;
+      larger.keys.set(old.keys.subarray(row, row + width), to);
+      larger.values.set(old.values.subarray(row, row + width), to);
     }
     return larger;
   }
 
-  store(x: Tensor, ring: Ring, position: number): void {
-    const { width, capacity, data } = ringOf(ring);
-    const values = valuesOf(x);
-    for (let t = 0; t < values.length / width; t++) {
-      data.set(values.subarray(t * width, (t + 1) * width), ((position + t) % capacity) * width);
+  freeRing(): void {}
+
+  store(k: Tensor, v: Tensor, ring: Ring, position: number): void {
+    const { width, capacity, keys, values } = ringOf(ring);
+    for (let t = 0; t < k.shape[0]!; t++) {
+      const to = ((position + t) % capacity) * width;
+      keys.set(valuesOf(k).subarray(t * width, (t + 1) * width), to);
+      values.set(valuesOf(v).subarray(t * width, (t + 1) * width), to);
     }
   }
 
-  attentionScores(q: Tensor, keys: Ring, span: AttentionSpan, scale: number): Tensor {
+  attentionScores(q: Tensor, ring: Ring, span: AttentionSpan, scale: number): Tensor {
     const [T, heads, headDim] = q.shape as [number, number, number];
-    const out = scores(valuesOf(q), heads, headDim, ringOf(keys), span, scale, this.dialect);
+    const out = scores(valuesOf(q), heads, headDim, ringOf(ring), span, scale, this.dialect);
     return tensor([heads, T, span.position + T - span.first], out);
   }
 
@@ -100,9 +104,10 @@ export class ReferenceEngine implements Ops {
     return { weights: tensor(x.shape, weights), sink: tensor([heads, T], sink) };
   }
 
-  attentionContext(weights: Tensor, values: Ring, span: AttentionSpan, headDim: number): Tensor {
+  attentionContext(weights: Tensor, ring: Ring, span: AttentionSpan): Tensor {
     const [heads, T] = weights.shape as [number, number];
-    const out = context(valuesOf(weights), heads, headDim, ringOf(values), span, T, this.dialect);
+    const { headDim } = ringOf(ring);
+    const out = context(valuesOf(weights), heads, headDim, ringOf(ring), span, T, this.dialect);
     return tensor([T, heads * headDim], out);
   }
 

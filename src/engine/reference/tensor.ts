@@ -31,8 +31,11 @@ export function lastOf(shape: readonly number[]): number {
 }
 
 export interface ReferenceRing extends Ring {
+  readonly headDim: number;
+  /** Values in a row: all heads. */
   readonly width: number;
-  readonly data: Float32Array | Float64Array;
+  readonly keys: Float32Array | Float64Array;
+  readonly values: Float32Array | Float64Array;
 }
 
 export function ringOf(ring: Ring): ReferenceRing {

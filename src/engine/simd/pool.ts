@@ -1,0 +1,193 @@
+/**
+ * Threads that run jobs. The caller's thread is one of them: it writes the jobs of an operation into shared memory, takes
+ * its share, and waits for the rest. An idle worker spins for a moment, since the next operation usually follows within
+ * microseconds, and then sleeps (futex, `Atomics.wait`).
+ *
+ * Where there is no shared memory (a page that isn't cross-origin isolated), the pool has one thread: the caller's.
+ */
+import { EngineError } from "../../errors.ts";
+import { type ArenaView, createArenaView, JOB_FIELDS, MAX_JOBS, runJob, type Thread } from "./jobs.ts";
+import type { KernelModule } from "./kernels.ts";
+import { FAILED, FINISHED, LEAVE, OPEN, ROUND, SLEEPING, type ToWorker } from "./worker.ts";
+import { startWorker, type WorkerHandle } from "./worker-start.ts";
+
+/** How long the caller waits for a worker that has taken a job, in ms, before it calls it dead. */
+const PATIENCE = 30_000;
+
+/** Pools whose engines have been closed. */
+const idle: Pool[] = [];
+
+export class Pool {
+  readonly threads: number;
+  readonly kernels: KernelModule;
+  readonly #control: Int32Array;
+  readonly #thread: Thread;
+  readonly #workers: WorkerHandle[] = [];
+  #error: EngineError | undefined;
+  #nextArena = 0;
+  #entered = false;
+
+  private constructor(threads: number, kernels: KernelModule) {
+    const buffer = (bytes: number): ArrayBufferLike =>
+      kernels.shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
+    this.threads = threads;
+    this.kernels = kernels;
+    this.#control = new Int32Array(buffer(64 * 4));
+    const jobs = new Float64Array(buffer(MAX_JOBS * JOB_FIELDS * 8));
+    this.#thread = { index: 0, arenas: new Map(), jobs };
+  }
+
+  /**
+   * A pool that no engine uses: an idle one, or a new one.
+   *
+   * @param threads including the caller's
+   */
+  static async acquire(threads: number, kernels: KernelModule): Promise<Pool> {
+    const fits = idle.findIndex(
+      (pool) => !pool.failed && pool.threads === threads && pool.kernels.module === kernels.module,
+    );
+    return fits < 0 ? Pool.#create(threads, kernels) : idle.splice(fits, 1)[0]!;
+  }
+
+  static async #create(threads: number, kernels: KernelModule): Promise<Pool> {
+    const pool = new Pool(kernels.shared ? threads : 1, kernels);
+    await Promise.all(
+      Array.from({ length: pool.threads - 1 }, async (_, i) => {
+        const worker = await startWorker((reason) => pool.#fail(reason));
+        pool.#workers.push(worker);
+        await worker.ask({
+          kind: "start",
+          index: i + 1,
+          control: pool.#control,
+          jobs: pool.#thread.jobs,
+          module: kernels.module,
+        });
+      }),
+    );
+    return pool;
+  }
+
+  #fail(reason: string): void {
+    this.#error ??= new EngineError("a worker thread has stopped", {
+      found: reason,
+      hint: "Load the model again.",
+    });
+  }
+
+  /** Whether a worker has died: such a pool throws at its next operation. */
+  get failed(): boolean {
+    return this.#error !== undefined;
+  }
+
+  /** Makes a memory known to all threads; its id goes into jobs. */
+  async addArena(memory: WebAssembly.Memory): Promise<{ id: number; view: ArenaView }> {
+    const id = this.#nextArena++;
+    const view = createArenaView(memory, this.kernels.module);
+    this.#thread.arenas.set(id, view);
+    await this.#tell({ kind: "addArena", id, memory });
+    return { id, view };
+  }
+
+  async removeArena(id: number): Promise<void> {
+    this.#thread.arenas.delete(id);
+    await this.#tell({ kind: "removeArena", id });
+  }
+
+  /** Workers read messages only between two spells of work. */
+  async #tell(message: ToWorker): Promise<void> {
+    if (this.#workers.length === 0 || this.#error) return;
+    if (this.#entered) {
+      this.#entered = false;
+      Atomics.store(this.#control, LEAVE, 1);
+      this.#wake();
+    }
+    await Promise.all(this.#workers.map((worker) => worker.ask(message)));
+  }
+
+  #enter(): void {
+    this.#entered = true;
+    Atomics.store(this.#control, LEAVE, 0);
+    for (const worker of this.#workers) worker.tell({ kind: "work" });
+  }
+
+  #wake(): void {
+    Atomics.add(this.#control, ROUND, 1);
+    if (Atomics.load(this.#control, SLEEPING) > 0) Atomics.notify(this.#control, ROUND);
+  }
+
+  /**
+   * Runs all jobs of one operation, in any order, and returns when all are done.
+   *
+   * @throws EngineError if a worker died or a kernel trapped
+   */
+  run(jobs: readonly (readonly number[])[]): void {
+    for (let first = 0; first < jobs.length; first += MAX_JOBS) {
+      const count = Math.min(MAX_JOBS, jobs.length - first);
+      for (let i = 0; i < count; i++) this.#thread.jobs.set(jobs[first + i]!, i * JOB_FIELDS);
+      this.#runTable(count);
+    }
+  }
+
+  /** The same on the caller's thread alone, for what is over before a worker would be awake. */
+  runHere(jobs: readonly (readonly number[])[]): void {
+    if (this.#error) throw this.#error;
+    for (const job of jobs) {
+      this.#thread.jobs.set(job, 0);
+      this.#guarded(() => runJob(this.#thread, 0));
+    }
+  }
+
+  #runTable(count: number): void {
+    if (this.#error) throw this.#error;
+    const control = this.#control;
+    if (this.#workers.length === 0 || count === 1) {
+      this.#guarded(() => {
+        for (let i = 0; i < count; i++) runJob(this.#thread, i);
+      });
+      return;
+    }
+    if (!this.#entered) this.#enter();
+    Atomics.store(control, FINISHED, 0);
+    Atomics.store(control, OPEN, count); // from here on, workers take jobs: the table is complete
+    this.#wake();
+    let mine = 0;
+    this.#guarded(() => {
+      for (let job = Atomics.sub(control, OPEN, 1); job > 0; job = Atomics.sub(control, OPEN, 1)) {
+        runJob(this.#thread, job - 1);
+        mine++;
+      }
+    });
+    Atomics.add(control, FINISHED, mine);
+    this.#awaitOthers(count);
+  }
+
+  #awaitOthers(count: number): void {
+    const control = this.#control;
+    let deadline = 0;
+    for (let spins = 1; Atomics.load(control, FINISHED) < count; spins++) {
+      if (Atomics.load(control, FAILED) !== 0) this.#fail("an error in a kernel");
+      if (this.#error) throw this.#error;
+      if (spins % 4096 !== 0) continue;
+      deadline ||= performance.now() + PATIENCE;
+      if (performance.now() > deadline) this.#fail(`no answer for ${PATIENCE / 1000} s`);
+    }
+  }
+
+  #guarded(run: () => void): void {
+    try {
+      run();
+    } catch (cause) {
+      this.#error = new EngineError("a kernel failed", { found: (cause as Error).message, cause });
+      throw this.#error;
+    }
+  }
+
+  /** Gives the pool back, its arenas removed, for the next engine; a broken one ends here. */
+  async release(): Promise<void> {
+    if (this.#error) await Promise.all(this.#workers.map((worker) => worker.terminate()));
+    else {
+      this.#nextArena = 0;
+      idle.push(this);
+    }
+  }
+}

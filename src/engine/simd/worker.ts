@@ -1,0 +1,86 @@
+/** A worker thread: takes jobs out of shared memory until it is asked to leave and read its messages. */
+import { createArenaView, runJob, type Thread } from "./jobs.ts";
+
+/** Indices into the control words. OPEN counts the jobs that nobody has taken yet, FINISHED those that are done. */
+export const OPEN = 0;
+export const FINISHED = 16; // a cache line of its own
+export const ROUND = 32;
+export const SLEEPING = 33;
+export const LEAVE = 34;
+export const FAILED = 35;
+
+/** How often an idle worker looks for work before it sleeps: some 50 µs. */
+const SPINS = 2000;
+
+export type ToWorker =
+  | {
+      readonly kind: "start";
+      readonly index: number;
+      readonly control: Int32Array;
+      readonly jobs: Float64Array;
+      readonly module: WebAssembly.Module;
+    }
+  | { readonly kind: "addArena"; readonly id: number; readonly memory: WebAssembly.Memory }
+  | { readonly kind: "removeArena"; readonly id: number }
+  | { readonly kind: "work" };
+
+/** What a worker answers to each message but `work`. */
+export const DONE = "done";
+
+/** @returns what handles the messages of the thread that this worker works for */
+export function createWorker(answer: (message: string) => void): (message: ToWorker) => void {
+  let thread: Thread;
+  let control: Int32Array;
+  let module: WebAssembly.Module;
+  return (message) => {
+    switch (message.kind) {
+      case "start":
+        ({ control, module } = message);
+        thread = { index: message.index, arenas: new Map(), jobs: message.jobs };
+        break;
+      case "addArena":
+        thread.arenas.set(message.id, createArenaView(message.memory, module));
+        break;
+      case "removeArena":
+        thread.arenas.delete(message.id);
+        break;
+      case "work":
+        work(thread, control);
+        return;
+    }
+    answer(DONE);
+  };
+}
+
+function work(thread: Thread, control: Int32Array): void {
+  while (Atomics.load(control, LEAVE) === 0) {
+    const round = Atomics.load(control, ROUND);
+    if (takeJobs(thread, control)) continue;
+    let spins = 0;
+    while (spins < SPINS && Atomics.load(control, ROUND) === round) spins++;
+    if (spins < SPINS) continue;
+    Atomics.add(control, SLEEPING, 1);
+    Atomics.wait(control, ROUND, round);
+    Atomics.sub(control, SLEEPING, 1);
+  }
+}
+
+/**
+ * Runs jobs while there are any. One subtraction both looks and takes: whoever gets a number above 0 owns that
+ * job, also where the count was set again a moment ago.
+ */
+function takeJobs(thread: Thread, control: Int32Array): boolean {
+  let taken = 0;
+  if (Atomics.load(control, OPEN) <= 0) return false;
+  try {
+    for (let job = Atomics.sub(control, OPEN, 1); job > 0; job = Atomics.sub(control, OPEN, 1)) {
+      runJob(thread, job - 1);
+      taken++;
+    }
+  } catch (error) {
+    Atomics.store(control, FAILED, 1);
+    throw error;
+  }
+  Atomics.add(control, FINISHED, taken);
+  return taken > 0;
+}

@@ -53,7 +53,11 @@ export interface Ops {
    * Softmax of each row joined by its head's sink logit, which takes its share and then is dropped:
    * rows of `weights` [heads, T, keys] and `sink` [heads, T] sum to 1 together.
    */
-  sinkSoftmax(scores: Tensor, sinks: Weight): Awaitable<{ weights: Tensor; sink: Tensor }>;
+  sinkSoftmax(
+    scores: Tensor,
+    sinks: Weight,
+    span: AttentionSpan,
+  ): Awaitable<{ weights: Tensor; sink: Tensor }>;
 
   /** "hqk,khd->qhd": [T, heads · headDim]. */
   attentionContext(weights: Tensor, values: Ring, span: AttentionSpan, headDim: number): Awaitable<Tensor>;

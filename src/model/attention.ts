@@ -39,7 +39,7 @@ export async function attention(
 
   const scale = 1 / Math.sqrt(headDim);
   const scores = await tap(`${at}.scores`, ops.attentionScores(qRope, keys, span, scale));
-  const { weights: softmax, sink } = await ops.sinkSoftmax(scores, weights.sinks);
+  const { weights: softmax, sink } = await ops.sinkSoftmax(scores, weights.sinks, span);
   const p = await tap(`${at}.weights`, softmax);
   await tap(`${at}.sink`, sink); // nothing follows from it
   const context = await tap(`${at}.context`, ops.attentionContext(p, values, span, headDim));

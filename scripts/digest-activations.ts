@@ -13,7 +13,7 @@ import { trace } from "../src/oracle/trace.ts";
 const golden = fileURLToPath(new URL("../golden/model", import.meta.url));
 const { ids } = JSON.parse(await readFile(`${golden}/ids.json`, "utf8")) as { ids: number[] };
 const hash = createHash("sha256");
-for (const dialect of ["f64", "f32", "bf16-openai", "bf16-hf"] as const) {
+for (const dialect of ["f64", "f32", "bf16-openai", "bf16-hf", "int16", "int8"] as const) {
   const model = await load(`${golden}/checkpoint`, { dialect, tokenizer: false });
   for (const [point, { data }] of await trace(model.transformer, ids)) {
     hash.update(point).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));

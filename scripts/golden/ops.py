@@ -345,6 +345,49 @@ def gguf_blocks():
     return out, {}
 
 
+@golden_set(
+    "Q8_0 quantisation by the gguf package (ggml's quantize_row_q8_0_ref): DTYPE.x [rows, cols] → DTYPE.bytes [rows, cols/32·34]."
+    " f32: normal, large, of f16-subnormal and of vanishing scale, a zero block, negative zeros, a scale just below 65520, ties"
+    " (k + ½ under a scale of 1). bf16 and f16: values of these types."
+)
+def q8_0_quantise():
+    g, out = rng(8), {}
+    rows = [g.normal(0, 0.02, 64), g.normal(0, 1e4, 64), g.normal(0, 3e-5, 64), g.normal(0, 1e-12, 64), g.normal(0, 1, 64)]
+    rows += [np.concatenate([np.zeros(32), np.full(32, -0.0)]), np.full(64, 8321039.5)]
+    rows += [np.concatenate([np.arange(-126, 130, 8) + 0.5, [-127.0, *np.arange(31) - 15.5]])]
+    rows[4][7], rows[6][1::2] = 1e3, -1.0
+    rows[7][31] = 127.0
+    x = np.stack(rows).astype(np.float32)
+    for label, values in (("f32", x), ("bf16", bf16(x[:5]).float().numpy()), ("f16", x[[0, 4]].astype(np.float16).astype(np.float32))):
+        out |= {f"{label}.x": values, f"{label}.bytes": gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q8_0)}
+    return out, {}
+
+
+@golden_set(
+    "Products with quantised weights, as torch computes them from the dequantised ones. q8_0.bytes [n, k/32·34] by the gguf"
+    " package: y = x·Wᵀ + b. mxfp4.blocks [E, n, k/32, 16], mxfp4.scales through OpenAI's weights.py: y[t, j] = W[e]·x[t] + b[e]"
+    " with e = ids[t, j]; bf16: rounded ahead of the bias and after it. rows of x: normal, large, with an outlier, small, zero."
+)
+def quantised_linear():
+    g, out = rng(9), {}
+    t, k, n, experts = 5, 96, 11, 3
+    x = g.normal(0, 1, (t, k)) * np.array([1, 3, 1, 0.3, 0])[:, None]
+    x[2, 40] = 20
+    x, b = bf16(x), bf16(g.normal(0, 1, n))
+    packed = gguf.quants.quantize(g.normal(0, k**-0.5, (n, k)).astype(np.float32), gguf.GGMLQuantizationType.Q8_0)
+    w = torch.from_numpy(gguf.quants.dequantize(packed, gguf.GGMLQuantizationType.Q8_0))
+    out |= {"x": x, "q8_0.bytes": packed, "q8_0.b": b}
+    blocks = torch.from_numpy(g.integers(0, 256, (experts, n, k // 32, 16), dtype=np.uint8))
+    scales = torch.from_numpy(g.integers(121, 126, (experts, n, k // 32), dtype=np.uint8))
+    ids, biases = torch.tensor([[0, 2], [1, 0], [2, 1], [1, 2], [0, 1]]), bf16(g.normal(0, 1, (experts, n)))
+    out |= {"mxfp4.blocks": blocks, "mxfp4.scales": scales, "mxfp4.ids": ids.int(), "mxfp4.b": biases}
+    for label, dtype in (("f64", F64), ("f32", F32), ("bf16_openai", BF16)):
+        out[f"q8_0.{label}"] = torch.nn.functional.linear(x.to(dtype), w.to(dtype), b.to(dtype))
+        chosen = openai_dequantise(blocks, scales, dtype)[ids]
+        out[f"mxfp4.{label}"] = torch.einsum("tjnk,tk->tjn", chosen, x.to(dtype)) + biases.to(dtype)[ids]
+    return out, {}
+
+
 # -------------------------------------------------------------------------------------------------- elementary functions
 
 

@@ -56,7 +56,11 @@ export interface Ops {
    * Softmax of each row joined by its head's sink logit, which takes its share and then is dropped:
    * rows of `weights` [heads, T, keys] and `sink` [heads, T] sum to 1 together.
    */
-  sinkSoftmax(scores: Tensor, sinks: Weight, span: AttentionSpan): Awaitable<{ weights: Tensor; sink: Tensor }>;
+  sinkSoftmax(
+    scores: Tensor,
+    sinks: Weight,
+    span: AttentionSpan,
+  ): Awaitable<{ weights: Tensor; sink: Tensor }>;
 
   /** "hqk,khd->qhd": [T, heads · headDim]. */
   attentionContext(weights: Tensor, ring: Ring, span: AttentionSpan): Awaitable<Tensor>;
@@ -90,6 +94,9 @@ export interface Ops {
 
   /** A tensor from plain numbers, rounded as activations are (int32 ones are ids). */
   write(x: HostTensor): Tensor;
+
+  /** Lets go of memory and threads. */
+  close(): Promise<void>;
 }
 
 export type Awaitable<T> = T | Promise<T>;

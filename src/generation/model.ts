@@ -1,17 +1,14 @@
 import { type OpenCheckpoint, openCheckpoint } from "../checkpoint/open.ts";
 import { mapWeights } from "../checkpoint/weights.ts";
 import type { ModelConfig } from "../config.ts";
-import { ReferenceEngine } from "../engine/reference/index.ts";
+import { createEngine, type EngineOptions } from "../engine/index.ts";
 import { TokenizerError, UsageError } from "../errors.ts";
 import { Transformer } from "../model/transformer.ts";
-import type { DialectName } from "../numerics/dialects.ts";
 import type { Tokenizer } from "../tokenizer/index.ts";
 import { type GenerationDefaults, readGenerationDefaults, readTokenizer } from "./companions.ts";
 import { type GeneratedToken, type GenerateOptions, generate } from "./generate.ts";
 
-export interface LoadOptions {
-  /** Rounding points to follow. Default f32. */
-  readonly dialect?: DialectName;
+export interface LoadOptions extends EngineOptions {
   /** Whether to read the tokenizer, which raw ids don't need. Default true. */
   readonly tokenizer?: boolean;
 }
@@ -26,7 +23,7 @@ export interface LoadOptions {
 export async function load(path: string, options: LoadOptions = {}): Promise<Model> {
   const checkpoint = await openCheckpoint(path);
   try {
-    const engine = new ReferenceEngine(options.dialect);
+    const engine = await createEngine(options);
     const weights = await mapWeights(checkpoint.weights, (source, role) => engine.loadWeight(source, role));
     const transformer = new Transformer(checkpoint.config, weights, engine);
     const tokenizer = options.tokenizer === false ? undefined : await tokenizerOrError(checkpoint);
@@ -93,6 +90,7 @@ export class Model implements AsyncDisposable {
   }
 
   async close(): Promise<void> {
+    await this.transformer.ops.close();
     await this.checkpoint.close();
   }
 

@@ -20,8 +20,21 @@ import { roundToBfloat16 } from "./float.ts";
  * | sum over experts | once                  | once                             | each product, each addition, by ascending expert id |
  * | residual         | the sum                                                                                      |
  *
- * A product of a matrix and a vector accumulates in float64 and rounds once, in every dialect: the references
+ * A product of a matrix and a vector accumulates in float64 and rounds once, in all of these: the references
  * accumulate in float32 in an order of their libraries' choosing, of which this is the limit.
+ *
+ * `int16` and `int8` fix that order, in float32 and without fused steps, to be what a SIMD engine can follow bit for bit. They
+ * are f32 but for these (each product, sum and quotient is rounded to float32, sums start at 0 and run upwards):
+ *
+ * | op               | int16, int8                                                                                |
+ * |------------------|--------------------------------------------------------------------------------------------|
+ * | exp              | `expFloat32` in sink softmax and SwiGLU; the router's softmax is as in f32                  |
+ * | float weights    | a sum for each 32 columns, the sum of these, + bias                                         |
+ * | MXFP4, Q8_0      | likewise; the sum of 32 is exact, of integers: x_i as round(x_i · (Q / max|x|)) for Q = 32639 or 127, |
+ * |                  | times (the weight's scale · (max|x| / Q))                                                   |
+ * | scores           | one sum over the head, × scale                                                              |
+ * | sink softmax     | denominator in float64: four sums of the positions p by p mod 4, (a + b) + (c + d), + the sink |
+ * | weights · V      | a sum for each p >> 5, then the sum of these                                                |
  */
 export interface Dialect {
   readonly name: DialectName;
@@ -39,9 +52,11 @@ export interface Dialect {
   readonly breaksTiesLikeTorch: boolean;
   /** transformers adds up the experts one by one by ascending id, and rounds after each. */
   readonly sumsExpertsById: boolean;
+  /** Bits of the integers that activations become ahead of MXFP4 and Q8_0 products; undefined where they stay as they are. */
+  readonly activationBits?: 16 | 8;
 }
 
-export type DialectName = "f64" | "f32" | "bf16-openai" | "bf16-hf";
+export type DialectName = "f64" | "f32" | "bf16-openai" | "bf16-hf" | "int16" | "int8";
 
 const exact = (x: number): number => x;
 
@@ -83,5 +98,25 @@ export const DIALECTS: Readonly<Record<DialectName, Dialect>> = {
     roundsNormScales: true,
     breaksTiesLikeTorch: true,
     sumsExpertsById: true,
+  },
+  int16: {
+    name: "int16",
+    round: Math.fround,
+    wide: Math.fround,
+    subtractsRowMaximum: false,
+    roundsNormScales: false,
+    breaksTiesLikeTorch: false,
+    sumsExpertsById: false,
+    activationBits: 16,
+  },
+  int8: {
+    name: "int8",
+    round: Math.fround,
+    wide: Math.fround,
+    subtractsRowMaximum: false,
+    roundsNormScales: false,
+    breaksTiesLikeTorch: false,
+    sumsExpertsById: false,
+    activationBits: 8,
   },
 };

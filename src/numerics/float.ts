@@ -31,6 +31,22 @@ export function decodeFloat16(u16: number): number {
   return sign * (1 + mantissa / 1024) * POWERS_OF_TWO[exponent]!;
 }
 
+/** The nearest binary16 of a float32, ties to even; ±∞ from 65520 on. */
+export function encodeFloat16(x: number): number {
+  f32[0] = x;
+  const sign = (bits[0]! >>> 16) & 0x8000;
+  const magnitude = bits[0]! & 0x7fffffff;
+  if (magnitude > 0x7f800000) return sign | 0x7e00;
+  if (magnitude >= 0x477ff000) return sign | 0x7c00;
+  if (magnitude < 0x38800000) return sign | roundToEven(Math.abs(f32[0]!) * (1 << 24)); // a multiple of 2^-24
+  return sign | ((magnitude + 0xfff + ((magnitude >>> 13) & 1) - 0x38000000) >>> 13);
+}
+
+/** The nearest integer, ties to even, for |x| ≤ 2^51: a double's sum with 1.5 · 2^52 has no room for a fraction. */
+export function roundToEven(x: number): number {
+  return x + 0x18000000000000 - 0x18000000000000;
+}
+
 // 2 ** n with an integer n could go through an engine's pow(): a table leaves no doubt.
 const POWERS_OF_TWO: Float64Array = Float64Array.from({ length: 31 }, (_, e) =>
   e < 15 ? 1 / (1 << (15 - e)) : 1 << (e - 15),

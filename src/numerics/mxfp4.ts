@@ -37,3 +37,25 @@ export function dequantizeMxfp4(blocks: Uint8Array, scales: Uint8Array, out: Flo
     }
   }
 }
+
+/** Twice the values of {@link FP4_VALUES}: integers. */
+const FP4_DOUBLED: Int8Array = Int8Array.from(FP4_VALUES, (value) => 2 * value);
+
+/**
+ * The doubled values of `scales.length` blocks as integers, and the scales as the float32 whose exponent field is the byte: the
+ * scale is 0, not 2^-127, for a byte of 0, and infinite for 255.
+ */
+export function unpackMxfp4(
+  blocks: Uint8Array,
+  scaleBytes: Uint8Array,
+  values: Int8Array,
+  scales: Float32Array,
+): void {
+  for (let i = 0, o = 0; o < values.length; i++, o += 2) {
+    const byte = blocks[i]!;
+    values[o] = FP4_DOUBLED[byte & 15]!;
+    values[o + 1] = FP4_DOUBLED[byte >> 4]!;
+  }
+  const bits = new Uint32Array(scales.buffer, scales.byteOffset, scales.length);
+  for (let block = 0; block < bits.length; block++) bits[block] = scaleBytes[block]! << 23;
+}

@@ -1,11 +1,11 @@
-import type { WeightSource } from "../checkpoint/weights.ts";
+import type { WeightRole, WeightSource } from "../checkpoint/weights.ts";
 import type { RopeConfig } from "../config.ts";
 import type { HostTensor, Ops, Tensor, Weight } from "../engine/ops.ts";
 import { concentration, inverseFrequencies, ropeTable } from "../model/rope.ts";
 import type { DialectName } from "../numerics/dialects.ts";
 import { cos, exp, log, pow, sin } from "../numerics/elementary.ts";
 import { dequantizeMxfp4 } from "../numerics/mxfp4.ts";
-import { dequantizeQ8_0 } from "../numerics/q8-0.ts";
+import { dequantizeQ8_0, quantizeQ8_0 } from "../numerics/q8-0.ts";
 import { type Check, differing, maxFloat32Ulps, maxRelative, relativeRms } from "./checks.ts";
 import type { Trace } from "./trace.ts";
 
@@ -14,24 +14,45 @@ export type OpVectors = (file: string) => Promise<Trace>;
 
 /**
  * Errors that each dialect may show against PyTorch. float64 leaves the order of sums; float32 that and, in the
- * RoPE tables, PyTorch's own last bit of pow, sin and cos; bf16 a rare value that rounds to the other side.
+ * RoPE tables, PyTorch's own last bit of pow, sin and cos; bf16 a rare value that rounds to the other side. int16 and int8
+ * are float32 but for products with quantised weights; their exponential errs by less than 1 ulp, 1.2e-7.
  */
 const TOLERANCE: Readonly<Record<DialectName, number>> = {
   f64: 1e-13,
   f32: 1e-6,
   "bf16-openai": 2e-4,
   "bf16-hf": 2e-4,
+  int16: 1e-6,
+  int8: 1e-6,
+};
+
+/**
+ * The same for products with quantised weights. Rounding x to steps of max|x| / 32639 makes an error of 1/√12 of a step, which is
+ * largest beside the rms of x where one value is all of its block: √(32/12) / 32639. Products keep the ratio, bar luck.
+ */
+const QUANTISED_TOLERANCE: Readonly<Record<DialectName, number>> = {
+  ...TOLERANCE,
+  int16: 5e-5,
+  int8: 1.3e-2,
 };
 
 const DIALECT_NAMES = Object.keys(TOLERANCE) as DialectName[];
 
-/** Compares an engine's operations, and the numerics below them, with vectors from PyTorch and mpmath. */
-export function opChecks(engine: (dialect: DialectName) => Ops, vectors: OpVectors): Check[] {
+/**
+ * Compares an engine's operations, and the numerics below them, with vectors from PyTorch and mpmath.
+ *
+ * @param dialects those that the engine follows
+ */
+export function opChecks(
+  engine: (dialect: DialectName) => Ops,
+  vectors: OpVectors,
+  dialects: readonly DialectName[] = DIALECT_NAMES,
+): Check[] {
   return [
     ...mathChecks(vectors),
     ...formatChecks(vectors),
     ...ropeTableChecks(vectors),
-    ...DIALECT_NAMES.flatMap((dialect) => dialectChecks(engine(dialect), vectors)),
+    ...dialects.flatMap((dialect) => dialectChecks(engine(dialect), vectors)),
   ];
 }
 
@@ -95,6 +116,12 @@ function formatChecks(vectors: OpVectors): Check[] {
       const actual = new Float32Array(expected.length);
       dequantizeQ8_0(bytes(golden, "q8_0.bytes"), actual);
       return { actual, expected };
+    }),
+    check("Q8_0: quantised", "q8-0-quantise", (golden) => {
+      const expected = golden.get("f32.bytes")!.data;
+      const actual = new Uint8Array(expected.length);
+      quantizeQ8_0(Float32Array.from(golden.get("f32.x")!.data), actual);
+      return { actual: Float32Array.from(actual), expected };
     }),
   ];
 }
@@ -160,8 +187,7 @@ function ropeTableChecks(vectors: OpVectors): Check[] {
 
 function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
   const dialect = ops.dialect.name;
-  const suffix = dialect.replace("-", "_");
-  const tolerance = TOLERANCE[dialect];
+  const suffix = ops.dialect.activationBits ? "f32" : dialect.replace("-", "_");
   const check = (
     group: string,
     file: string,
@@ -169,6 +195,7 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
     run: (golden: Trace) => Promise<HostTensor["data"]>,
     expectedName = `${name}.${suffix}`,
     elementwise = false, // where values of all magnitudes count, and none is a difference of larger ones
+    tolerance = TOLERANCE[dialect],
   ): Check => ({
     group,
     name: `${name} ${dialect}`,
@@ -181,8 +208,8 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
   });
 
   const values = (golden: Trace, name: string): Tensor => ops.write(golden.get(name)!);
-  const weight = (golden: Trace, name: string): Promise<Weight> =>
-    ops.loadWeight(sourceOf(name, golden.get(name)!));
+  const weight = (golden: Trace, name: string, role: WeightRole = "vector"): Promise<Weight> =>
+    ops.loadWeight(sourceOf(name, golden.get(name)!), role);
 
   return [
     ...["h64", "h90", "h2880"].map((set) =>
@@ -204,11 +231,34 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
         "linear",
         set,
         async (golden) => {
-          const w = await weight(golden, `${set}.w`);
+          const w = await weight(golden, `${set}.w`, "matrix");
           const b = await weight(golden, `${set}.b`);
           return ops.read(await ops.linear(values(golden, `${set}.x`), w, b)).data;
         },
         `${set}.${suffix.replace("bf16_hf", "bf16_openai")}`, // both packages call the same function
+      ),
+    ),
+    ...["q8_0", "mxfp4"].map((set) =>
+      check(
+        "quantised linear",
+        "quantised-linear",
+        set,
+        async (golden) => {
+          const x = values(golden, "x");
+          const bias = await weight(golden, `${set}.b`);
+          if (set === "q8_0") {
+            const w = await ops.loadWeight(q8_0Source(golden.get("q8_0.bytes")!), "matrix");
+            return ops.read(await ops.linear(x, w, bias)).data;
+          }
+          const w = await ops.loadWeight(
+            mxfp4Source(golden.get("mxfp4.blocks")!, golden.get("mxfp4.scales")!),
+            "experts",
+          );
+          return ops.read(await ops.expertLinear(x, values(golden, "mxfp4.ids"), w, bias)).data;
+        },
+        `${set}.${suffix.replace("bf16_hf", "bf16_openai")}`,
+        false,
+        QUANTISED_TOLERANCE[dialect],
       ),
     ),
     ...["20b", "small"].map((set) =>
@@ -288,7 +338,7 @@ async function attention(
   await ops.store(k, v, ring, 0);
   const span = { position: 0, first: 0, window: window || Number.POSITIVE_INFINITY };
   const scores = await ops.attentionScores(q, ring, span, 1 / Math.sqrt(headDim));
-  const sinks = await ops.loadWeight(sourceOf("sinks", golden.get(`${size}.sinks`)!));
+  const sinks = await ops.loadWeight(sourceOf("sinks", golden.get(`${size}.sinks`)!), "vector");
   const { weights, sink } = await ops.sinkSoftmax(scores, sinks, span);
   const context = await ops.attentionContext(weights, ring, span);
   return { weights: ops.read(weights).data, sink: ops.read(sink).data, context: ops.read(context).data };
@@ -297,21 +347,39 @@ async function attention(
 /** A matrix [rows, cols] or vector in memory as a weight source. */
 function sourceOf(name: string, { shape, data }: HostTensor): WeightSource {
   const cols = shape.at(-1)!;
-  const values = Float32Array.from(data);
+  const bytes = new Uint8Array(Float32Array.from(data).buffer);
+  return memorySource({ name, encoding: "f32", matrices: 1, rows: data.length / cols, cols }, bytes);
+}
+
+/** Blocks [rows, cols / 32 · 34]. */
+function q8_0Source({ shape, data }: HostTensor): WeightSource {
+  const [rows, stride] = shape as [number, number];
+  const form = { name: "q8_0", encoding: "q8_0", matrices: 1, rows, cols: (stride / 34) * 32 } as const;
+  return memorySource(form, Uint8Array.from(data));
+}
+
+/** Blocks [matrices, rows, cols / 32, 16] and scales [matrices, rows, cols / 32]. */
+function mxfp4Source({ shape, data }: HostTensor, scales: HostTensor): WeightSource {
+  const [matrices, rows, blocks] = shape as [number, number, number];
+  const form = { name: "mxfp4", encoding: "mxfp4", matrices, rows, cols: blocks * 32 } as const;
+  return memorySource(form, Uint8Array.from(data), Uint8Array.from(scales.data));
+}
+
+function memorySource(
+  form: Omit<WeightSource, "readRows">,
+  data: Uint8Array,
+  scales?: Uint8Array,
+): WeightSource {
+  const { encoding, matrices, rows, cols } = form;
   return {
-    name,
-    encoding: "f32",
-    matrices: 1,
-    rows: values.length / cols,
-    cols,
-    async readRows(_matrix, first, count) {
-      const part = values.subarray(first * cols, (first + count) * cols);
-      return {
-        encoding: "f32",
-        rows: count,
-        cols,
-        data: new Uint8Array(part.buffer, part.byteOffset, part.byteLength),
+    ...form,
+    async readRows(matrix, first, count) {
+      const part = (bytes: Uint8Array): Uint8Array => {
+        const stride = bytes.length / (matrices * rows);
+        const at = (matrix * rows + first) * stride;
+        return bytes.subarray(at, at + count * stride);
       };
+      return { encoding, rows: count, cols, data: part(data), ...(scales && { scales: part(scales) }) };
     },
   };
 }

@@ -36,6 +36,8 @@ const FLOORS: Readonly<Record<string, number>> = {
   f32: 2e-5,
   "bf16-openai": 5e-2,
   "bf16-hf": 5e-2,
+  int16: 1e-3,
+  int8: 1e-1,
 };
 
 /** The larger of the two dialects' noise floors; unknown dialects count as f32. */
@@ -77,7 +79,7 @@ export function diverges(point: PointDistance): boolean {
  * What the chosen experts compute can only be compared where both chose the same: a predicate on (token, rank) pairs to
  * leave out, for the points that have them.
  */
-function otherExperts(point: string, a: Trace, b: Trace): ((slot: number) => boolean) | undefined {
+export function otherExperts(point: string, a: Trace, b: Trace): ((slot: number) => boolean) | undefined {
   const layer = /^(layers\.\d+\.moe)\.(?:gate_up|swiglu|down)$/.exec(point)?.[1];
   const [idsA, idsB] = [a.get(`${layer}.expert_ids`)?.data, b.get(`${layer}.expert_ids`)?.data];
   return idsA && idsB && ((slot) => idsA[slot] !== idsB[slot]);

@@ -9,7 +9,7 @@ import { randomWeights, TINY } from "../support/random-model.ts";
 const engine = new ReferenceEngine("f32");
 const model = new Transformer(
   TINY,
-  await mapWeights(randomWeights(TINY, 5), (source, role) => engine.loadWeight(source, role)),
+  await mapWeights(randomWeights(TINY, 5), (source) => engine.loadWeight(source)),
   engine,
 );
 const prompt = Array.from({ length: 20 }, (_, i) => (i * 7) % TINY.vocabSize);

@@ -17,7 +17,7 @@ class WatchedEngine extends ReferenceEngine {
 
 async function run(config: typeof TINY, chunks: number[]): Promise<number[]> {
   const engine = new WatchedEngine("f32");
-  const weights = await mapWeights(randomWeights(config), (source, role) => engine.loadWeight(source, role));
+  const weights = await mapWeights(randomWeights(config), (source) => engine.loadWeight(source));
   const model = new Transformer(config, weights, engine);
   const cache = model.createCache();
   for (const size of chunks) await model.forward(new Array<number>(size).fill(1), cache);

@@ -4,7 +4,7 @@ import type { HostTensor } from "../../src/engine/ops.ts";
 import { ReferenceEngine } from "../../src/engine/reference/index.ts";
 import { UsageError } from "../../src/errors.ts";
 import { Transformer } from "../../src/model/transformer.ts";
-import type { DialectName } from "../../src/numerics/dialects.ts";
+import { DIALECTS, type DialectName } from "../../src/numerics/dialects.ts";
 import { trace, tracePoints } from "../../src/oracle/trace.ts";
 import { randomWeights, TINY } from "../support/random-model.ts";
 
@@ -14,12 +14,12 @@ async function tinyModel(dialect: DialectName = "f32"): Promise<Transformer> {
   const engine = new ReferenceEngine(dialect);
   return new Transformer(
     TINY,
-    await mapWeights(randomWeights(TINY), (source, role) => engine.loadWeight(source, role)),
+    await mapWeights(randomWeights(TINY), (source) => engine.loadWeight(source)),
     engine,
   );
 }
 
-describe.each(["f64", "f32", "bf16-openai", "bf16-hf"] as const)("in dialect %s", (dialect) => {
+describe.each(Object.keys(DIALECTS) as DialectName[])("in dialect %s", (dialect) => {
   test.each([1, 7, 8, 9, 39])(
     "chunks of %i tokens give the same bits at every trace point as one pass",
     async (size) => {

@@ -120,6 +120,7 @@ test("points of one side only are listed", () => {
 test("the floor is that of the rougher dialect", () => {
   expect(noiseFloor("f64", "f32")).toBe(noiseFloor("f32", "f32"));
   expect(noiseFloor("f64", "bf16-hf")).toBeGreaterThan(noiseFloor("f64", "f32"));
+  expect(noiseFloor("f64", "int8")).toBeGreaterThan(noiseFloor("f64", "int16"));
 });
 
 test("a trace survives its file, which appears complete or not at all", async () => {

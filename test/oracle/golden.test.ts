@@ -39,7 +39,7 @@ describe("the golden model tells a wrong model from a right one", () => {
   test.each(Object.entries(mutants))("%s", async (_name, { change, from }) => {
     const { config, weights, close } = await openCheckpoint(`${golden}/model/checkpoint`);
     const engine = new ReferenceEngine("f32");
-    const loaded = await mapWeights(weights, (source, role) => engine.loadWeight(source, role));
+    const loaded = await mapWeights(weights, (source) => engine.loadWeight(source));
     const model = new Transformer({ ...config, ...change?.(config) }, loaded, engine);
     const { ids } = JSON.parse(await readFile(`${golden}/model/ids.json`, "utf8")) as { ids: number[] };
     const logits = engine.read(await model.forward(ids, model.createCache())).data;

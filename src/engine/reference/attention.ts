@@ -5,7 +5,7 @@ import { dot } from "./linear.ts";
 import type { ReferenceRing } from "./tensor.ts";
 
 /** Positions that the query at `position` sees: [oldest, position]. */
-function oldestVisible(span: AttentionSpan, position: number): number {
+export function oldestVisible(span: AttentionSpan, position: number): number {
   return Math.max(span.first, position - span.window + 1);
 }
 
@@ -47,9 +47,10 @@ export function sinkSoftmax(
   scores: Float64Array,
   sinks: Float32Array,
   T: number,
-  n: number,
+  span: AttentionSpan,
   { round, wide, subtractsRowMaximum }: Dialect,
 ): { weights: Float64Array; sink: Float64Array } {
+  const n = span.position + T - span.first;
   const weights = new Float64Array(scores.length);
   const sink = new Float64Array(sinks.length * T);
   for (let row = 0; row < sink.length; row++) {

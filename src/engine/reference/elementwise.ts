@@ -1,6 +1,8 @@
 import type { Dialect } from "../../numerics/dialects.ts";
 import { exp } from "../../numerics/elementary.ts";
+import { expFloat32 } from "../../numerics/exp-float32.ts";
 import type { RopeTable } from "../ops.ts";
+import { dot } from "./linear.ts";
 
 /** x / sqrt(mean(x²) + eps) · scale for each row of `scale.length` values. */
 export function rmsNorm(
@@ -12,9 +14,7 @@ export function rmsNorm(
   const n = scale.length;
   const out = new Float64Array(x.length);
   for (let at = 0; at < x.length; at += n) {
-    let sum = 0;
-    for (let i = 0; i < n; i++) sum += x[at + i]! * x[at + i]!;
-    const inverse = wide(1 / Math.sqrt(wide(wide(sum / n) + eps)));
+    const inverse = wide(1 / Math.sqrt(wide(wide(dot(x, at, x, at, n) / n) + eps)));
     for (let i = 0; i < n; i++) out[at + i] = round(wide(wide(x[at + i]! * inverse) * scale[i]!));
   }
   return out;
@@ -65,12 +65,13 @@ export function swiglu(
   gateUp: Float64Array,
   alpha: number,
   limit: number,
-  { round, wide }: Dialect,
+  { round, wide, activationBits }: Dialect,
 ): Float64Array {
+  const power = activationBits ? expFloat32 : exp;
   return Float64Array.from({ length: gateUp.length / 2 }, (_, i) => {
     const gate = Math.min(gateUp[2 * i]!, limit);
     const up = Math.min(Math.max(gateUp[2 * i + 1]!, -limit), limit);
-    const sigmoid = round(wide(1 / wide(1 + wide(exp(-round(gate * wide(alpha)))))));
+    const sigmoid = round(wide(1 / wide(1 + wide(power(-round(gate * wide(alpha)))))));
     return round(round(gate * sigmoid) * round(up + 1));
   });
 }

@@ -1,8 +1,10 @@
 import type { WeightSource } from "../../checkpoint/weights.ts";
 import { UsageError } from "../../errors.ts";
 import { DIALECTS, type Dialect, type DialectName } from "../../numerics/dialects.ts";
+import { roundToBfloat16 } from "../../numerics/float.ts";
 import type { AttentionSpan, HostTensor, Ops, Ring, RopeTable, Tensor, Weight } from "../ops.ts";
 import { context, scores, sinkSoftmax } from "./attention.ts";
+import * as float32 from "./attention-float32.ts";
 import { rmsNorm, rotate, softmax, swiglu, weightedSum } from "./elementwise.ts";
 import { expertMatmul, matmul } from "./linear.ts";
 import { idsOf, lastOf, type ReferenceRing, ringOf, rowsOf, tensor, toHost, valuesOf } from "./tensor.ts";
@@ -19,8 +21,11 @@ const KEPT_BYTES = 512 * 2 ** 20;
 export class ReferenceEngine implements Ops {
   readonly dialect: Dialect;
   readonly #budget = { bytes: KEPT_BYTES };
+  readonly #kvCache: "f32" | "bf16";
 
-  constructor(dialect: DialectName = "f32") {
+  /** @param options.kvCache what stored keys and values are rounded to; default f32, which leaves them as they are */
+  constructor(dialect: DialectName = "f32", { kvCache = "f32" }: { kvCache?: "f32" | "bf16" } = {}) {
+    this.#kvCache = kvCache;
     this.dialect = DIALECTS[dialect];
     if (this.dialect === undefined) {
       throw new UsageError("unknown dialect", { expected: Object.keys(DIALECTS).join(", "), found: dialect });
@@ -44,7 +49,7 @@ export class ReferenceEngine implements Ops {
   }
 
   async linear(x: Tensor, weight: Weight, bias?: Weight): Promise<Tensor> {
-    const out = await matmul(valuesOf(x), weightOf(weight));
+    const out = await matmul(valuesOf(x), weightOf(weight), this.dialect);
     if (bias) {
       const b = await weightOf(bias).all();
       for (let i = 0; i < out.length; i++) out[i]! += b[i % b.length]!;
@@ -85,29 +90,39 @@ export class ReferenceEngine implements Ops {
 
   store(k: Tensor, v: Tensor, ring: Ring, position: number): void {
     const { width, capacity, keys, values } = ringOf(ring);
+    const kept = (x: Tensor): Float64Array =>
+      this.#kvCache === "bf16" ? valuesOf(x).map(roundToBfloat16) : valuesOf(x);
+    const [newKeys, newValues] = [kept(k), kept(v)];
     for (let t = 0; t < k.shape[0]!; t++) {
       const to = ((position + t) % capacity) * width;
-      keys.set(valuesOf(k).subarray(t * width, (t + 1) * width), to);
-      values.set(valuesOf(v).subarray(t * width, (t + 1) * width), to);
+      keys.set(newKeys.subarray(t * width, (t + 1) * width), to);
+      values.set(newValues.subarray(t * width, (t + 1) * width), to);
     }
   }
 
   attentionScores(q: Tensor, ring: Ring, span: AttentionSpan, scale: number): Tensor {
     const [T, heads, headDim] = q.shape as [number, number, number];
-    const out = scores(valuesOf(q), heads, headDim, ringOf(ring), span, scale, this.dialect);
+    const attend = this.dialect.activationBits ? float32.scores : scores;
+    const out = attend(valuesOf(q), heads, headDim, ringOf(ring), span, scale, this.dialect);
     return tensor([heads, T, span.position + T - span.first], out);
   }
 
-  async sinkSoftmax(x: Tensor, sinks: Weight): Promise<{ weights: Tensor; sink: Tensor }> {
-    const [heads, T, n] = x.shape as [number, number, number];
-    const { weights, sink } = sinkSoftmax(valuesOf(x), await weightOf(sinks).all(), T, n, this.dialect);
+  async sinkSoftmax(
+    x: Tensor,
+    sinks: Weight,
+    span: AttentionSpan,
+  ): Promise<{ weights: Tensor; sink: Tensor }> {
+    const [heads, T] = x.shape as [number, number];
+    const normalize = this.dialect.activationBits ? float32.sinkSoftmax : sinkSoftmax;
+    const { weights, sink } = normalize(valuesOf(x), await weightOf(sinks).all(), T, span, this.dialect);
     return { weights: tensor(x.shape, weights), sink: tensor([heads, T], sink) };
   }
 
   attentionContext(weights: Tensor, ring: Ring, span: AttentionSpan): Tensor {
     const [heads, T] = weights.shape as [number, number];
     const { headDim } = ringOf(ring);
-    const out = context(valuesOf(weights), heads, headDim, ringOf(ring), span, T, this.dialect);
+    const average = this.dialect.activationBits ? float32.context : context;
+    const out = average(valuesOf(weights), heads, headDim, ringOf(ring), span, T, this.dialect);
     return tensor([T, heads * headDim], out);
   }
 
@@ -149,7 +164,14 @@ export class ReferenceEngine implements Ops {
     const { round } = this.dialect;
     const [T, k] = ids.shape as [number, number];
     const experts = idsOf(ids);
-    const out = await expertMatmul(valuesOf(x), experts, rowsOf(x.shape) / T, k, weightOf(weight));
+    const out = await expertMatmul(
+      valuesOf(x),
+      experts,
+      rowsOf(x.shape) / T,
+      k,
+      weightOf(weight),
+      this.dialect,
+    );
     const b = await weightOf(bias).all();
     for (const [slot, expert] of experts.entries()) {
       for (let r = 0; r < weight.rows; r++) {
@@ -183,6 +205,8 @@ export class ReferenceEngine implements Ops {
     if (data instanceof Int32Array) return tensor(shape, data.slice());
     return this.#rounded(shape, Float64Array.from(data));
   }
+
+  async close(): Promise<void> {}
 
   #rounded(shape: readonly number[], values: Float64Array): Tensor {
     const { round } = this.dialect;

@@ -1,18 +1,19 @@
 import type { WeightSource } from "../../checkpoint/weights.ts";
 import type { Weight } from "../ops.ts";
 import { dequantize } from "./dequantize.ts";
+import { BYTES_PER_INTEGER, type IntegerRows, toIntegers } from "./integers.ts";
 
 /** Values dequantised at a time: a megabyte of float32 stays in a core's cache while every token uses it. */
 const CHUNK_VALUES = 1 << 18;
 
-/** How many bytes of dequantised matrices may stay; shared by all weights of a model. */
+/** How many bytes of decoded matrices may stay; shared by all weights of a model. */
 export interface Budget {
   bytes: number;
 }
 
 /**
- * A weight that is dequantised where it is used, a few rows at a time, so that models far larger than memory run.
- * Matrices are kept in float32 as long as the budget lasts: a small model is read once.
+ * A weight that is decoded where it is used, a few rows at a time, so that models far larger than memory run.
+ * Matrices are kept in float32, or as integers, as long as the budget lasts: a small model is read once.
  */
 export class ReferenceWeight implements Weight {
   readonly rows: number;
@@ -21,6 +22,7 @@ export class ReferenceWeight implements Weight {
   readonly #round: ((x: number) => number) | undefined;
   readonly #budget: Budget;
   readonly #kept = new Map<number, Float32Array>();
+  readonly #keptIntegers = new Map<number, IntegerRows>();
   #exact: Float32Array | undefined;
 
   /** @param round applied to each value, for dialects whose weights are narrower than the file's */
@@ -42,21 +44,41 @@ export class ReferenceWeight implements Weight {
     return round ? values.map(round) : values;
   }
 
+  /** Whether the file holds blocks of integers with a scale. */
+  get hasIntegers(): boolean {
+    return this.#source.encoding === "q8_0" || this.#source.encoding === "mxfp4";
+  }
+
   /** Hands one matrix to `use`, in order, as chunks of rows. */
-  async forEachChunk(
-    matrix: number,
-    use: (values: Float32Array, first: number, count: number) => void,
-  ): Promise<void> {
-    const size = this.rows * this.cols * Float32Array.BYTES_PER_ELEMENT;
-    if (!this.#kept.has(matrix) && size <= this.#budget.bytes) {
-      this.#budget.bytes -= size;
+  async forEachChunk(matrix: number, use: UseRows<Float32Array>): Promise<void> {
+    if (this.#mayKeep(matrix, this.#kept, Float32Array.BYTES_PER_ELEMENT)) {
       this.#kept.set(matrix, await this.read(matrix, 0, this.rows));
     }
-    const step = Math.max(1, Math.floor(CHUNK_VALUES / this.cols));
-    for (let first = 0; first < this.rows; first += step) {
-      const count = Math.min(step, this.rows - first);
-      use(await this.read(matrix, first, count), first, count);
+    for (const [first, count] of this.#chunks()) use(await this.read(matrix, first, count), first, count);
+  }
+
+  /** The same for a weight that {@link hasIntegers}, in that form. */
+  async forEachIntegerChunk(matrix: number, use: UseRows<IntegerRows>): Promise<void> {
+    if (this.#mayKeep(matrix, this.#keptIntegers, BYTES_PER_INTEGER)) {
+      this.#keptIntegers.set(matrix, toIntegers(await this.#source.readRows(matrix, 0, this.rows)));
     }
+    const kept = this.#keptIntegers.get(matrix);
+    if (kept) return use(kept, 0, this.rows);
+    for (const [first, count] of this.#chunks()) {
+      use(toIntegers(await this.#source.readRows(matrix, first, count)), first, count);
+    }
+  }
+
+  #mayKeep(matrix: number, kept: ReadonlyMap<number, unknown>, bytesPerValue: number): boolean {
+    const size = this.rows * this.cols * bytesPerValue;
+    if (kept.has(matrix) || size > this.#budget.bytes) return false;
+    this.#budget.bytes -= size;
+    return true;
+  }
+
+  *#chunks(): Generator<[first: number, count: number]> {
+    const step = Math.max(1, Math.floor(CHUNK_VALUES / this.cols));
+    for (let first = 0; first < this.rows; first += step) yield [first, Math.min(step, this.rows - first)];
   }
 
   /** A vector as the file has it, not rounded. */
@@ -72,3 +94,5 @@ export class ReferenceWeight implements Weight {
     return parts;
   }
 }
+
+type UseRows<Rows> = (rows: Rows, first: number, count: number) => void;

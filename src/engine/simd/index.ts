@@ -396,7 +396,9 @@ export class SimdEngine implements Ops {
     for (let i = 0; i < heads * T; i++) {
       this.#home(row, padded).set(this.#home(this.#at(scores) + i * n * 4, n), offset);
       const logit = this.#home(sinks.at, heads)[Math.floor(i / T)]!;
-      this.#pool.runHere([callJob(0, "sink_softmax", row, padded, offset, offset + n, logit, sink.at + i * 4)]);
+      const end = span.position + (i % T) + 1 - span.first;
+      const low = Math.max(0, end - span.window) + offset;
+      this.#pool.runHere([callJob(0, "sink_softmax", row, padded, low, end + offset, logit, sink.at + i * 4)]);
       this.#home(weights.at + i * n * 4, n).set(this.#home(row + offset * 4, n));
     }
     return { weights, sink };

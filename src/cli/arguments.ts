@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { EngineOptions } from "../engine/index.ts";
 import { UsageError } from "../errors.ts";
 import { developerMessage, type Message, type ReasoningEffort, systemMessage } from "../harmony/index.ts";
-import { DIALECTS } from "../numerics/dialects.ts";
+import { DIALECTS, type DialectName } from "../numerics/dialects.ts";
 
 /** The trained checkpoint that the package brings along. */
 export const SMALL_CHECKPOINT: string = fileURLToPath(new URL("../../golden/small", import.meta.url));
@@ -25,7 +26,7 @@ export function modelPath(model: string | undefined): string {
 export function dialectOption(): Option {
   return new Option("--dialect <name>", "rounding points to follow")
     .choices(Object.keys(DIALECTS))
-    .default("f32");
+    .default("int16");
 }
 
 export function modelOption(): Option {
@@ -33,7 +34,25 @@ export function modelOption(): Option {
 }
 
 export function threadsOption(): Option {
-  return new Option("--threads <n>", "threads (the dialects so far run on one)").argParser(integer(1));
+  return new Option("--threads <n>", "threads of int16 and int8 (default: one a processor)").argParser(integer(1));
+}
+
+/** What says how a model is computed: the options of the commands that run one. */
+export interface EngineFlags {
+  dialect: DialectName;
+  threads?: number;
+  kvCache?: "f32" | "bf16";
+}
+
+export function engineFlags(command: Command): Command {
+  return command
+    .addOption(dialectOption())
+    .addOption(threadsOption())
+    .addOption(new Option("--kv-cache <type>", "how keys and values are kept (default: f32)").choices(["f32", "bf16"]));
+}
+
+export function engineOptions({ dialect, threads, kvCache }: EngineFlags): EngineOptions {
+  return { dialect, ...(threads !== undefined && { threads }), ...(kvCache !== undefined && { kvCache }) };
 }
 
 export function effortOption(): Option {

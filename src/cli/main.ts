@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { GptOssError } from "../errors.ts";
+import * as bench from "./bench.ts";
 import * as chat from "./chat.ts";
 import * as compare from "./compare.ts";
 import * as generate from "./generate.ts";
@@ -19,7 +20,7 @@ const program = new Command("gpt-oss")
   .showHelpAfterError("(run with --help for the options)")
   .exitOverride();
 
-for (const command of [chat, generate, trace, compare, verify, inspect, synth]) command.register(program);
+for (const command of [chat, generate, trace, compare, verify, inspect, bench, synth]) command.register(program);
 for (const command of program.commands) command.option("--debug", "show stack traces").exitOverride();
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -33,9 +33,10 @@ export function createArenaView(memory: WebAssembly.Memory, module: WebAssembly.
   return { memory, kernels: instance.exports as unknown as Kernels, bytes: new Uint8Array(memory.buffer) };
 }
 
-/** The memory's bytes, up to `end` at least: a view made before the memory grew is too short. */
-function bytesOf(arena: ArenaView, end: number): Uint8Array {
-  if (arena.bytes.length < end) arena.bytes = new Uint8Array(arena.memory.buffer);
+/** The memory's bytes: a view made before it grew is too short. */
+function bytesOf(arena: ArenaView): Uint8Array {
+  const { buffer } = arena.memory;
+  if (arena.bytes.buffer !== buffer) arena.bytes = new Uint8Array(buffer);
   return arena.bytes;
 }
 
@@ -179,8 +180,8 @@ function runMatmul({ jobs, arenas, index }: Thread, at: number): void {
   const width = groups * groupRows;
   const totals = y + tokens * width * 4;
 
-  const homeBytes = bytesOf(home, outputs);
-  const thereBytes = bytesOf(there, totals + 32 * tokens);
+  const homeBytes = bytesOf(home);
+  const thereBytes = bytesOf(there);
   const list = new Int32Array(home.memory.buffer, inputList, tokens);
   for (let t = 0; t < tokens; t++) {
     const row = list[t]!;
@@ -322,9 +323,9 @@ function runAttention({ jobs, arenas, index }: Thread, at: number): void {
   const valueAt = values + kvHead * capacity * headDim * (bf16 ? 2 : 4);
   const [qAt, out, share, rows] = [scratch, scratch + size, scratch + 2 * size, scratch + 2 * size + 16];
 
-  const homeBytes = bytesOf(home, 0);
+  const homeBytes = bytesOf(home);
   const homeFloats = new Float32Array(home.memory.buffer);
-  const thereBytes = bytesOf(there, rows + group * 4 * (allKeys + 16));
+  const thereBytes = bytesOf(there);
   const floats = new Float32Array(there.memory.buffer);
   for (let t = firstToken; t < endToken; t++) {
     const end = position + t + 1;

@@ -427,6 +427,11 @@ def exp_float32():
     for v in (88.37626, -87.33654):
         edges += [float(np.nextafter(f(v), f(v) + s)) for s in (-1, 0, 1)]
     x = np.concatenate([edges, halves, g.uniform(-87.33, 88.37, 300), g.normal(0, 3, 300), g.normal(0, 1e-3, 50)]).astype(f)
+    return {"x": x, "y": cephes_expf(x)}, {}
+
+
+def cephes_expf(x):
+    f = np.float32
     inside = np.where((x >= f(-87.33654)) & (x <= f(88.37626)), x, f(0))
     n = np.rint(inside * f(math.log2(math.e)))
     r = (inside - n * f(0.693359375)) - n * f(-2.12194440e-4)
@@ -436,8 +441,42 @@ def exp_float32():
     y = (y * (r * r) + r) + f(1)
     y = y * ((n.astype(np.int32) + 127) << 23).view(f)
     y = np.where(x > f(88.37626), f(math.inf), np.where(x < f(-87.33654), f(0), np.where(np.isnan(x), x, y)))
-    assert r.dtype == n.dtype == y.dtype == f
-    return {"x": x, "y": y}, {}
+    assert x.dtype == r.dtype == n.dtype == y.dtype == f
+    return y
+
+
+@golden_set(
+    "Attention with sinks as the dialects int16 and int8 define it, in numpy's float32: q [T, heads, d], k, v [T, kv heads, d],"
+    " sinks [heads] → context.wW [T, heads·d] and sink.wW [heads, T] for windows W, 0 for none. T = 70 spans three blocks of 32."
+)
+def attention_float32():
+    g, f = rng(12), np.float32
+    t, heads, kv, d = 70, 4, 2, 12
+    q, k, v = (bf16(g.normal(0, s, (t, n, d))) for s, n in ((2.5, heads), (1, kv), (1, kv)))
+    sinks = bf16([1.5, -0.75, 30.0, -30.0])
+    out = {"q": q, "k": k, "v": v, "sinks": sinks}
+    q, k, v, sinks = (a.float().numpy() for a in (q, k, v, sinks))
+    for window in (0, 40):
+        context, shares = np.zeros((t, heads, d), f), np.zeros((heads, t), f)
+        for i, h in np.ndindex(t, heads):
+            at = np.arange(max(0, i - window + 1) if window else 0, i + 1)
+            keys, values = k[at, h * kv // heads], v[at, h * kv // heads]
+            score = np.zeros(len(at), f)
+            for j in range(d):
+                score = score + q[i, h, j] * keys[:, j]
+            score = score * f(1 / math.sqrt(d))
+            peak = max(score.max(), sinks[h])
+            power, sink = cephes_expf(score - peak), cephes_expf(sinks[h : h + 1] - peak)
+            a, b, c, e = (sum(map(float, power[at % 4 == part])) for part in range(4))  # in double
+            total = f(((a + b) + (c + e)) + float(sink[0]))
+            shares[h, i] = sink[0] / total
+            for block in np.unique(at >> 5):
+                part = np.zeros(d, f)
+                for p in np.flatnonzero(at >> 5 == block):
+                    part = part + (power[p] / total) * values[p]
+                context[i, h] += part
+        out |= {f"context.w{window}": context.reshape(t, -1), f"sink.w{window}": shares}
+    return out, {}
 
 
 # -------------------------------------------------------------------------------------------------- elementary functions

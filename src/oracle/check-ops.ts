@@ -284,10 +284,11 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
       ["weights", "sink", "context"].map((part) =>
         check("sink attention", "attention", `${set}.${part}`, async (golden) => {
           const [size, window] = set.split(".w") as [string, string];
-          return (await attention(ops, golden, size, Number(window)))[part]!;
+          return (await attention(ops, golden, `${size}.`, Number(window)))[part]!;
         }),
       ),
     ),
+    ...(ops.dialect.activationBits ? attentionBits(ops, vectors) : []),
     ...["e8k4", "e32k4", "e128k4", "e3k2", "e5k1"].flatMap((set): Check[] => {
       const route = async (golden: Trace): Promise<{ ids: Tensor; weights: Tensor }> => {
         const logits = values(golden, `${set}.logits`);
@@ -330,14 +331,15 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
   ];
 }
 
-/** Attention over a whole sequence; `window` 0 means none. */
+/** Attention over a whole sequence, or by its queries from `position` on; `window` 0 means none. `at` leads the tensors' names. */
 async function attention(
   ops: Ops,
   golden: Trace,
-  size: string,
-  window: number,
+  at: string,
+  windowOrNone: number,
+  position = 0,
 ): Promise<Record<string, HostTensor["data"]>> {
-  const [q, k, v] = ["q", "k", "v"].map((name) => ops.write(golden.get(`${size}.${name}`)!)) as [
+  const [q, k, v] = ["q", "k", "v"].map((name) => ops.write(golden.get(at + name)!)) as [
     Tensor,
     Tensor,
     Tensor,
@@ -347,12 +349,38 @@ async function attention(
   const values = ops.createRing(T, kvHeads * headDim);
   await ops.store(k, keys, 0);
   await ops.store(v, values, 0);
-  const span = { position: 0, first: 0, window: window || Number.POSITIVE_INFINITY };
-  const scores = await ops.attentionScores(q, keys, span, 1 / Math.sqrt(headDim));
-  const sinks = await ops.loadWeight(sourceOf("sinks", golden.get(`${size}.sinks`)!));
+  const window = windowOrNone || Number.POSITIVE_INFINITY;
+  const span = { position, first: Math.max(0, position - window + 1), window };
+  const queries = ops.lastRows(q, position);
+  const scores = await ops.attentionScores(queries, keys, span, 1 / Math.sqrt(headDim));
+  const sinks = await ops.loadWeight(sourceOf("sinks", golden.get(`${at}sinks`)!));
   const { weights, sink } = await ops.sinkSoftmax(scores, sinks, span);
   const context = await ops.attentionContext(weights, values, span, headDim);
   return { weights: ops.read(weights).data, sink: ops.read(sink).data, context: ops.read(context).data };
+}
+
+/** The steps of the int dialects against numpy's, in one pass and for late queries alone: not one bit may differ. */
+function attentionBits(ops: Ops, vectors: OpVectors): Check[] {
+  return [0, 40].flatMap((window) =>
+    ["sink", "context", "context of the last 3"].map(
+      (name): Check => ({
+        group: "sink attention",
+        name: `${name}, window ${window}, bits ${ops.dialect.name}`,
+        async run() {
+          const golden = await vectors("attention-float32");
+          const part = name.split(" ")[0]!;
+          const position = part === name ? 0 : golden.get("q")!.shape[0]! - 3;
+          const actual = (await attention(ops, golden, "", window, position))[part]!;
+          const expected = golden.get(`${part}.w${window}`)!.data;
+          return {
+            error: differing(actual, expected.slice(-actual.length)),
+            tolerance: 0,
+            unit: "differing",
+          };
+        },
+      }),
+    ),
+  );
 }
 
 /** A matrix [rows, cols] or vector in memory as a weight source. */

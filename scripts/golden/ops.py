@@ -367,6 +367,7 @@ def q8_0_quantise():
     "Products with quantised weights, as torch computes them from the dequantised ones. q8_0.bytes [n, k/32·34] by the gguf"
     " package: y = x·Wᵀ + b. mxfp4.blocks [E, n, k/32, 16], mxfp4.scales through OpenAI's weights.py: y[t, j] = W[e]·x[t] + b[e]"
     " with e = ids[t, j]; bf16: rounded ahead of the bias and after it. rows of x: normal, large, with an outlier, small, zero."
+    " .int16 and .int8: numpy's float32 and integers, step by step as these dialects say."
 )
 def quantised_linear():
     g, out = rng(9), {}
@@ -385,6 +386,97 @@ def quantised_linear():
         out[f"q8_0.{label}"] = torch.nn.functional.linear(x.to(dtype), w.to(dtype), b.to(dtype))
         chosen = openai_dequantise(blocks, scales, dtype)[ids]
         out[f"mxfp4.{label}"] = torch.einsum("tjnk,tk->tjn", chosen, x.to(dtype)) + biases.to(dtype)[ids]
+    packed = packed.reshape(n, k // 32, 34)
+    int8s, half = packed[..., 2:].view(np.int8), packed[..., :2].copy().view(np.float16)[..., 0].astype(np.float32)
+    doubled = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12])
+    nibbles = doubled[np.stack([blocks & 15, blocks >> 4], axis=-1).reshape(experts, n, k // 32, 32)]
+    powers = (scales.numpy().astype(np.uint32) << 23).view(np.float32)
+    rows, b, biases = x.float().numpy(), b.float().numpy(), biases.float().numpy()
+    for label, largest in (("int16", 32639), ("int8", 127)):
+        out[f"q8_0.{label}"] = np.stack([integer_product(v, int8s, half, 1, largest) + b for v in rows])
+        out[f"mxfp4.{label}"] = np.stack([
+            [integer_product(v, nibbles[e], powers[e], 0.5, largest) + biases[e] for e in row] for v, row in zip(rows, ids)
+        ])
+    return out, {}
+
+
+def integer_product(x, w, scales, unit, largest):
+    """x [k] float32, w [n, k/32, 32] integers, scales [n, k/32] float32 → [n]; the largest |x| of 32 becomes ±largest."""
+    blocks, f = x.reshape(-1, 32), np.float32
+    peak = abs(blocks).max(axis=1)
+    with np.errstate(all="ignore"):
+        inverse = f(largest) / peak
+        lowest = -128 if largest == 127 else -32768
+        q = np.clip(np.nan_to_num(np.rint(blocks * inverse[:, None]), nan=0), lowest, largest)
+    sums = (w.astype(np.int64) * q.astype(np.int64)).sum(axis=2)
+    values = sums.astype(f) * (scales * (f(unit) * (peak / f(largest))))
+    total = np.zeros(len(w), f)
+    for i in range(len(blocks)):
+        total = total + values[:, i]
+    assert total.dtype == f
+    return total
+
+
+@golden_set(
+    "expf of Cephes in numpy's float32, step by step as the dialects int16 and int8 say: x (F32) → y. The edges of overflow and of"
+    " underflow to 0, ±0, ±inf, NaN, subnormal arguments, multiples of ln 2 and halves of them, and ordinary arguments."
+)
+def exp_float32():
+    g, f = rng(11), np.float32
+    halves = np.arange(-125, 127) * (math.log(2) / 2)
+    edges = [s * float(v) for v in (0, 1e-45, 1e-38, 1e-8, 100, math.inf) for s in (1, -1)] + [math.nan]
+    for v in (88.37626, -87.33654):
+        edges += [float(np.nextafter(f(v), f(v) + s)) for s in (-1, 0, 1)]
+    x = np.concatenate([edges, halves, g.uniform(-87.33, 88.37, 300), g.normal(0, 3, 300), g.normal(0, 1e-3, 50)]).astype(f)
+    return {"x": x, "y": cephes_expf(x)}, {}
+
+
+def cephes_expf(x):
+    f = np.float32
+    inside = np.where((x >= f(-87.33654)) & (x <= f(88.37626)), x, f(0))
+    n = np.rint(inside * f(math.log2(math.e)))
+    r = (inside - n * f(0.693359375)) - n * f(-2.12194440e-4)
+    y = np.full_like(r, 1.9875691500e-4)
+    for c in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+        y = y * r + f(c)
+    y = (y * (r * r) + r) + f(1)
+    y = y * ((n.astype(np.int32) + 127) << 23).view(f)
+    y = np.where(x > f(88.37626), f(math.inf), np.where(x < f(-87.33654), f(0), np.where(np.isnan(x), x, y)))
+    assert x.dtype == r.dtype == n.dtype == y.dtype == f
+    return y
+
+
+@golden_set(
+    "Attention with sinks as the dialects int16 and int8 define it, in numpy's float32: q [T, heads, d], k, v [T, kv heads, d],"
+    " sinks [heads] → context.wW [T, heads·d] and sink.wW [heads, T] for windows W, 0 for none. T = 70 spans three blocks of 32."
+)
+def attention_float32():
+    g, f = rng(12), np.float32
+    t, heads, kv, d = 70, 4, 2, 12
+    q, k, v = (bf16(g.normal(0, s, (t, n, d))) for s, n in ((2.5, heads), (1, kv), (1, kv)))
+    sinks = bf16([1.5, -0.75, 30.0, -30.0])
+    out = {"q": q, "k": k, "v": v, "sinks": sinks}
+    q, k, v, sinks = (a.float().numpy() for a in (q, k, v, sinks))
+    for window in (0, 40):
+        context, shares = np.zeros((t, heads, d), f), np.zeros((heads, t), f)
+        for i, h in np.ndindex(t, heads):
+            at = np.arange(max(0, i - window + 1) if window else 0, i + 1)
+            keys, values = k[at, h * kv // heads], v[at, h * kv // heads]
+            score = np.zeros(len(at), f)
+            for j in range(d):
+                score = score + q[i, h, j] * keys[:, j]
+            score = score * f(1 / math.sqrt(d))
+            peak = max(score.max(), sinks[h])
+            power, sink = cephes_expf(score - peak), cephes_expf(sinks[h : h + 1] - peak)
+            a, b, c, e = (sum(map(float, power[at % 4 == part])) for part in range(4))  # in double
+            total = f(((a + b) + (c + e)) + float(sink[0]))
+            shares[h, i] = sink[0] / total
+            for block in np.unique(at >> 5):
+                part = np.zeros(d, f)
+                for p in np.flatnonzero(at >> 5 == block):
+                    part = part + (power[p] / total) * values[p]
+                context[i, h] += part
+        out |= {f"context.w{window}": context.reshape(t, -1), f"sink.w{window}": shares}
     return out, {}
 
 

@@ -2,6 +2,7 @@ export { checkpointDigest } from "./digest.ts";
 export { BlobFile, MemoryFile, type RandomAccessFile } from "./file.ts";
 export { type GgufArray, GgufMetadata, type GgufScalar, type GgufValue } from "./gguf.ts";
 export { type OpenCheckpoint, openCheckpoint, openCheckpointFiles } from "./open.ts";
+export { quantizeDense } from "./quantize.ts";
 export { encodeSafetensorsHeader, readSafetensors, type Safetensors } from "./safetensors.ts";
 export { type CheckpointSummary, summarizeCheckpoint } from "./summary.ts";
 export {

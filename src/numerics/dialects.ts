@@ -21,7 +21,8 @@ import { roundToBfloat16 } from "./float.ts";
  * | residual         | the sum                                                                                      |
  *
  * A product of a matrix and a vector accumulates in float64 and rounds once, in all of these: the references
- * accumulate in float32 in an order of their libraries' choosing, of which this is the limit.
+ * accumulate in float32 in an order of their libraries' choosing, of which this is the limit. RMSNorm's sum of squares is in
+ * float64 in every dialect: four sums of the elements i by i mod 4, (a + b) + (c + d), an incomplete last four going to a.
  *
  * `int16` and `int8` fix that order, in float32 and without fused steps, to be what a SIMD engine can follow bit for bit. They
  * are f32 but for these (each product, sum and quotient is rounded to float32, sums start at 0 and run upwards):

@@ -31,6 +31,23 @@ export function decodeFloat16(u16: number): number {
   return sign * (1 + mantissa / 1024) * POWERS_OF_TWO[exponent]!;
 }
 
+/** Decodes `out.length` little-endian values, at any alignment. */
+export function decodeFloats(encoding: "f32" | "f16" | "bf16", data: Uint8Array, out: Float32Array): void {
+  switch (encoding) {
+    case "f32":
+      new Uint8Array(out.buffer, out.byteOffset, out.byteLength).set(data.subarray(0, out.byteLength));
+      break;
+    case "bf16": {
+      const words = new Uint32Array(out.buffer, out.byteOffset, out.length);
+      for (let i = 0; i < out.length; i++) words[i] = (data[2 * i]! | (data[2 * i + 1]! << 8)) << 16;
+      break;
+    }
+    case "f16":
+      for (let i = 0; i < out.length; i++) out[i] = decodeFloat16(data[2 * i]! | (data[2 * i + 1]! << 8));
+      break;
+  }
+}
+
 /** The nearest binary16 of a float32, ties to even; ±∞ from 65520 on. */
 export function encodeFloat16(x: number): number {
   f32[0] = x;

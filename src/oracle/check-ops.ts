@@ -4,6 +4,7 @@ import type { HostTensor, Ops, Tensor, Weight } from "../engine/ops.ts";
 import { concentration, inverseFrequencies, ropeTable } from "../model/rope.ts";
 import type { DialectName } from "../numerics/dialects.ts";
 import { cos, exp, log, pow, sin } from "../numerics/elementary.ts";
+import { expFloat32 } from "../numerics/exp-float32.ts";
 import { dequantizeMxfp4 } from "../numerics/mxfp4.ts";
 import { dequantizeQ8_0, quantizeQ8_0 } from "../numerics/q8-0.ts";
 import { type Check, differing, maxFloat32Ulps, maxRelative, relativeRms } from "./checks.ts";
@@ -56,24 +57,37 @@ export function opChecks(
   ];
 }
 
-/** exp, log, sin, cos, pow against 300 bits of mpmath. */
+/** exp, log, sin, cos, pow against 300 bits of mpmath; expFloat32 against the same steps in numpy. */
 function mathChecks(vectors: OpVectors): Check[] {
   const functions: Record<string, (x: number, e: number) => number> = { exp, log, sin, cos, pow };
-  return Object.entries(functions).map(([name, fn]) => ({
-    group: "elementary functions",
-    name,
+  const group = "elementary functions";
+  const inSingleSteps: Check = {
+    group,
+    name: "expFloat32",
     async run() {
-      const set = await vectors("math-functions");
-      const e = set.get(`${name}.e`)?.data;
-      const actual = Float64Array.from(set.get(`${name}.x`)!.data, (x, i) => fn(x, e?.[i] ?? 0));
-      // correctly rounded float64 values differ from the exact ones by 2^-30 ulp of float32
-      return {
-        error: maxFloat32Ulps(actual, set.get(`${name}.y`)!.data),
-        tolerance: 0.01,
-        unit: "float32 ulp",
-      };
+      const set = await vectors("exp-float32");
+      const error = differing(Float32Array.from(set.get("x")!.data, expFloat32), set.get("y")!.data);
+      return { error, tolerance: 0, unit: "differing" };
     },
-  }));
+  };
+  const checks = Object.entries(functions).map(
+    ([name, fn]): Check => ({
+      group,
+      name,
+      async run() {
+        const set = await vectors("math-functions");
+        const e = set.get(`${name}.e`)?.data;
+        const actual = Float64Array.from(set.get(`${name}.x`)!.data, (x, i) => fn(x, e?.[i] ?? 0));
+        // correctly rounded float64 values differ from the exact ones by 2^-30 ulp of float32
+        return {
+          error: maxFloat32Ulps(actual, set.get(`${name}.y`)!.data),
+          tolerance: 0.01,
+          unit: "float32 ulp",
+        };
+      },
+    }),
+  );
+  return [...checks, inSingleSteps];
 }
 
 /** Every FP4 code under every scale, and whole blocks. Dequantised values are exact: not one bit may differ. */
@@ -238,29 +252,24 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
         `${set}.${suffix.replace("bf16_hf", "bf16_openai")}`, // both packages call the same function
       ),
     ),
-    ...["q8_0", "mxfp4"].map((set) =>
-      check(
-        "quantised linear",
-        "quantised-linear",
-        set,
-        async (golden) => {
-          const x = values(golden, "x");
-          const bias = await weight(golden, `${set}.b`);
-          if (set === "q8_0") {
-            const w = await ops.loadWeight(q8_0Source(golden.get("q8_0.bytes")!), "matrix");
-            return ops.read(await ops.linear(x, w, bias)).data;
-          }
-          const w = await ops.loadWeight(
-            mxfp4Source(golden.get("mxfp4.blocks")!, golden.get("mxfp4.scales")!),
-            "experts",
-          );
-          return ops.read(await ops.expertLinear(x, values(golden, "mxfp4.ids"), w, bias)).data;
-        },
-        `${set}.${suffix.replace("bf16_hf", "bf16_openai")}`,
-        false,
-        QUANTISED_TOLERANCE[dialect],
-      ),
-    ),
+    ...["q8_0", "mxfp4"].flatMap((set): Check[] => {
+      const product = async (golden: Trace): Promise<HostTensor["data"]> => {
+        const x = values(golden, "x");
+        const bias = await weight(golden, `${set}.b`);
+        if (set === "q8_0") {
+          const w = await ops.loadWeight(q8_0Source(golden.get("q8_0.bytes")!), "matrix");
+          return ops.read(await ops.linear(x, w, bias)).data;
+        }
+        const w = await ops.loadWeight(mxfp4Source(golden.get("mxfp4.blocks")!, golden.get("mxfp4.scales")!), "experts");
+        return ops.read(await ops.expertLinear(x, values(golden, "mxfp4.ids"), w, bias)).data;
+      };
+      const [group, file] = ["quantised linear", "quantised-linear"];
+      const expected = `${set}.${suffix.replace("bf16_hf", "bf16_openai")}`;
+      const near = check(group, file, set, product, expected, false, QUANTISED_TOLERANCE[dialect]);
+      if (!ops.dialect.activationBits) return [near];
+      // these dialects' own steps, taken by numpy: not one bit may differ
+      return [near, check(group, file, `${set} bits`, product, `${set}.${dialect}`, true, 0)];
+    }),
     ...["20b", "small"].map((set) =>
       check("RoPE", "rope", set, async (golden) => {
         const tables = await vectors("yarn");
@@ -275,10 +284,11 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
       ["weights", "sink", "context"].map((part) =>
         check("sink attention", "attention", `${set}.${part}`, async (golden) => {
           const [size, window] = set.split(".w") as [string, string];
-          return (await attention(ops, golden, size, Number(window)))[part]!;
+          return (await attention(ops, golden, `${size}.`, Number(window)))[part]!;
         }),
       ),
     ),
+    ...(ops.dialect.activationBits ? attentionBits(ops, vectors) : []),
     ...["e8k4", "e32k4", "e128k4", "e3k2", "e5k1"].flatMap((set): Check[] => {
       const route = async (golden: Trace): Promise<{ ids: Tensor; weights: Tensor }> => {
         const logits = values(golden, `${set}.logits`);
@@ -321,14 +331,15 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
   ];
 }
 
-/** Attention over a whole sequence; `window` 0 means none. */
+/** Attention over a whole sequence, or by its queries from `position` on; `window` 0 means none. `at` leads the tensors' names. */
 async function attention(
   ops: Ops,
   golden: Trace,
-  size: string,
-  window: number,
+  at: string,
+  windowOrNone: number,
+  position = 0,
 ): Promise<Record<string, HostTensor["data"]>> {
-  const [q, k, v] = ["q", "k", "v"].map((name) => ops.write(golden.get(`${size}.${name}`)!)) as [
+  const [q, k, v] = ["q", "k", "v"].map((name) => ops.write(golden.get(at + name)!)) as [
     Tensor,
     Tensor,
     Tensor,
@@ -336,12 +347,38 @@ async function attention(
   const [T, kvHeads, headDim] = k.shape as [number, number, number];
   const ring = await ops.createRing(T, kvHeads, headDim);
   await ops.store(k, v, ring, 0);
-  const span = { position: 0, first: 0, window: window || Number.POSITIVE_INFINITY };
-  const scores = await ops.attentionScores(q, ring, span, 1 / Math.sqrt(headDim));
-  const sinks = await ops.loadWeight(sourceOf("sinks", golden.get(`${size}.sinks`)!), "vector");
+  const window = windowOrNone || Number.POSITIVE_INFINITY;
+  const span = { position, first: Math.max(0, position - window + 1), window };
+  const queries = ops.lastRows(q, position);
+  const scores = await ops.attentionScores(queries, ring, span, 1 / Math.sqrt(headDim));
+  const sinks = await ops.loadWeight(sourceOf("sinks", golden.get(`${at}sinks`)!), "vector");
   const { weights, sink } = await ops.sinkSoftmax(scores, sinks, span);
   const context = await ops.attentionContext(weights, ring, span);
   return { weights: ops.read(weights).data, sink: ops.read(sink).data, context: ops.read(context).data };
+}
+
+/** The steps of the int dialects against numpy's, in one pass and for late queries alone: not one bit may differ. */
+function attentionBits(ops: Ops, vectors: OpVectors): Check[] {
+  return [0, 40].flatMap((window) =>
+    ["sink", "context", "context of the last 3"].map(
+      (name): Check => ({
+        group: "sink attention",
+        name: `${name}, window ${window}, bits ${ops.dialect.name}`,
+        async run() {
+          const golden = await vectors("attention-float32");
+          const part = name.split(" ")[0]!;
+          const position = part === name ? 0 : golden.get("q")!.shape[0]! - 3;
+          const actual = (await attention(ops, golden, "", window, position))[part]!;
+          const expected = golden.get(`${part}.w${window}`)!.data;
+          return {
+            error: differing(actual, expected.slice(-actual.length)),
+            tolerance: 0,
+            unit: "differing",
+          };
+        },
+      }),
+    ),
+  );
 }
 
 /** A matrix [rows, cols] or vector in memory as a weight source. */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { quantizeDense } from "../../src/checkpoint/quantize.ts";
 import { mapWeights } from "../../src/checkpoint/weights.ts";
 import type { HostTensor } from "../../src/engine/ops.ts";
 import { ReferenceEngine } from "../../src/engine/reference/index.ts";
@@ -37,6 +38,21 @@ describe.each(Object.keys(DIALECTS) as DialectName[])("in dialect %s", (dialect)
     const shorter = (await trace(model, ids.slice(0, 13), { points: "logits" })).get("logits")!;
     expect(longer.data.slice(0, shorter.data.length)).toEqual(shorter.data);
   });
+});
+
+test("chunks give the same bits with dense weights in Q8_0", async () => {
+  const engine = new ReferenceEngine("int8");
+  const weights = quantizeDense(randomWeights(TINY));
+  const model = new Transformer(
+    TINY,
+    await mapWeights(weights, (source) => engine.loadWeight(source)),
+    engine,
+  );
+  const whole = await trace(model, ids);
+  for (const chunkSize of [1, 7]) {
+    for (const [point, value] of await trace(model, ids, { chunkSize }))
+      expect(value, point).toEqual(whole.get(point));
+  }
 });
 
 test("trace points have the documented shapes", async () => {

@@ -34,7 +34,9 @@ export function modelOption(): Option {
 }
 
 export function threadsOption(): Option {
-  return new Option("--threads <n>", "threads of int16 and int8 (default: one a processor)").argParser(integer(1));
+  return new Option("--threads <n>", "threads of int16 and int8 (default: one a processor)").argParser(
+    integer(1),
+  );
 }
 
 /** What says how a model is computed: the options of the commands that run one. */
@@ -48,7 +50,9 @@ export function engineFlags(command: Command): Command {
   return command
     .addOption(dialectOption())
     .addOption(threadsOption())
-    .addOption(new Option("--kv-cache <type>", "how keys and values are kept (default: f32)").choices(["f32", "bf16"]));
+    .addOption(
+      new Option("--kv-cache <type>", "how keys and values are kept (default: f32)").choices(["f32", "bf16"]),
+    );
 }
 
 export function engineOptions({ dialect, threads, kvCache }: EngineFlags): EngineOptions {

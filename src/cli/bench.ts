@@ -78,7 +78,10 @@ async function run(model: string | undefined, options: Options): Promise<void> {
 }
 
 /** Runs the prompt in chunks, then token by token; ids are the same in every run. */
-async function measure(transformer: Transformer, { prompt, gen, chunk }: Options): Promise<{ prefill: Rate; decode: Rate }> {
+async function measure(
+  transformer: Transformer,
+  { prompt, gen, chunk }: Options,
+): Promise<{ prefill: Rate; decode: Rate }> {
   const { config, ops } = transformer;
   using cache = transformer.createCache();
   const ids = Array.from({ length: prompt + gen }, (_, i) => pseudoRandom(i) % config.vocabSize);
@@ -123,9 +126,15 @@ function round(x: number): number {
 }
 
 function print({ load, prefill, decode, peakRssBytes, ...about }: BenchResult): void {
-  console.log(`${about.model}: ${about.dialect}, ${about.threads} threads, SIMD ${about.simd}, ${about.runtime}`);
+  console.log(
+    `${about.model}: ${about.dialect}, ${about.threads} threads, SIMD ${about.simd}, ${about.runtime}`,
+  );
   console.log(`load     ${load.seconds} s`);
-  console.log(`prefill  ${prefill.tokensPerSecond} tokens/s (${prefill.tokens} tokens in ${prefill.seconds} s)`);
-  console.log(`decode   ${decode.tokensPerSecond} tokens/s (${decode.tokens} tokens after ${decode.context})`);
+  console.log(
+    `prefill  ${prefill.tokensPerSecond} tokens/s (${prefill.tokens} tokens in ${prefill.seconds} s)`,
+  );
+  console.log(
+    `decode   ${decode.tokensPerSecond} tokens/s (${decode.tokens} tokens after ${decode.context})`,
+  );
   console.log(`memory   ${(peakRssBytes / 2 ** 30).toFixed(2)} GiB at its peak`);
 }

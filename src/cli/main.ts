@@ -20,7 +20,8 @@ const program = new Command("gpt-oss")
   .showHelpAfterError("(run with --help for the options)")
   .exitOverride();
 
-for (const command of [chat, generate, trace, compare, verify, inspect, bench, synth]) command.register(program);
+for (const command of [chat, generate, trace, compare, verify, inspect, bench, synth])
+  command.register(program);
 for (const command of program.commands) command.option("--debug", "show stack traces").exitOverride();
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -260,7 +260,10 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
           const w = await ops.loadWeight(q8_0Source(golden.get("q8_0.bytes")!), "matrix");
           return ops.read(await ops.linear(x, w, bias)).data;
         }
-        const w = await ops.loadWeight(mxfp4Source(golden.get("mxfp4.blocks")!, golden.get("mxfp4.scales")!), "experts");
+        const w = await ops.loadWeight(
+          mxfp4Source(golden.get("mxfp4.blocks")!, golden.get("mxfp4.scales")!),
+          "experts",
+        );
         return ops.read(await ops.expertLinear(x, values(golden, "mxfp4.ids"), w, bias)).data;
       };
       const [group, file] = ["quantised linear", "quantised-linear"];

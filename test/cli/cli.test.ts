@@ -115,7 +115,7 @@ test("trace takes a choice of points", async () => {
   const out = join(folder, "some.safetensors");
   const points = "layers.*.moe.residual,logits";
   const { stdout } = await gptOss("trace", MODEL, "--ids", ids, "--out", out, "--points", points, "--json");
-  expect(JSON.parse(stdout)).toEqual({ out, points: 3, tokens: 2, dialect: "f32" });
+  expect(JSON.parse(stdout)).toEqual({ out, points: 3, tokens: 2, dialect: "int16" });
 });
 
 test("verify passes on this installation", async () => {

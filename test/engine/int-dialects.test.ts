@@ -135,28 +135,23 @@ describe("attention", () => {
     engine.write({ shape, data: Float32Array.from(data) });
 
   test("weights · V adds up 32 positions at a time", async () => {
-    const values = engine.createRing(T, 1);
-    engine.store(
-      tensor(
-        [T, 1, 1],
-        Array.from({ length: T }, (_, p) => (p === 0 ? 2 ** 24 : 1)),
-      ),
-      values,
-      0,
-    );
+    const ring = engine.createRing(T, 1, 1);
+    const values = Array.from({ length: T }, (_, p) => (p === 0 ? 2 ** 24 : 1));
+    engine.store(tensor([T, 1, 1], values), tensor([T, 1, 1], values), ring, 0);
     const weights = tensor([1, T, T], new Float32Array(T * T).fill(1));
-    const context = engine.read(engine.attentionContext(weights, values, span, 1)).data;
+    const context = engine.read(engine.attentionContext(weights, ring, span)).data;
     expect(context[31]).toBe(2 ** 24);
     expect(context[39]).toBe(2 ** 24 + 8);
     const windowed = { ...span, window: 9 }; // query 39 sees 31 to 39
-    expect(engine.read(engine.attentionContext(weights, values, windowed, 1)).data[39]).toBe(9);
+    expect(engine.read(engine.attentionContext(weights, ring, windowed)).data[39]).toBe(9);
   });
 
   test("scores add up one by one", async () => {
-    const keys = engine.createRing(1, 64);
-    engine.store(tensor([1, 1, 64], [2 ** 24, ...Array.from({ length: 63 }, () => 1)]), keys, 0);
+    const ring = engine.createRing(1, 1, 64);
+    const key = tensor([1, 1, 64], [2 ** 24, ...Array.from({ length: 63 }, () => 1)]);
+    engine.store(key, key, ring, 0);
     const q = tensor([1, 1, 64], new Float32Array(64).fill(1));
-    expect(engine.read(engine.attentionScores(q, keys, span, 0.1)).data[0]).toBe(f(2 ** 24 * f(0.1)));
+    expect(engine.read(engine.attentionScores(q, ring, span, 0.1)).data[0]).toBe(f(2 ** 24 * f(0.1)));
   });
 
   test("the softmax takes visible keys only, whatever a hook wrote elsewhere", async () => {
@@ -171,11 +166,12 @@ describe("attention", () => {
 
 test("a bf16 cache holds keys and values rounded to bfloat16", () => {
   const engine = new ReferenceEngine("int16", { kvCache: "bf16" });
-  const ring = engine.createRing(1, 4);
+  const ring = engine.createRing(1, 1, 4);
   const stored = [1 + 2 ** -8, 1 + 3 * 2 ** -8, -1 - 2 ** -7, 1 + 2 ** -8 + 2 ** -20]; // ties to even
-  engine.store(engine.write({ shape: [1, 1, 4], data: Float32Array.from(stored) }), ring, 0);
+  const row = engine.write({ shape: [1, 1, 4], data: Float32Array.from(stored) });
+  engine.store(row, row, ring, 0);
   const span = { position: 0, first: 0, window: 1 };
   const one = engine.write({ shape: [1, 1, 1], data: Float32Array.of(1) });
-  const context = engine.read(engine.attentionContext(one, ring, span, 4));
+  const context = engine.read(engine.attentionContext(one, ring, span));
   expect([...context.data]).toEqual([1, 1 + 2 ** -6, -1 - 2 ** -7, 1 + 2 ** -7]);
 });

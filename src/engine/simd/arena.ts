@@ -35,7 +35,10 @@ export class Arena {
         ...(pool.kernels.shared && { shared: true }),
       });
     } catch (cause) {
-      throw new EngineError("no room for another WebAssembly memory", { found: (cause as Error).message, cause });
+      throw new EngineError("no room for another WebAssembly memory", {
+        found: (cause as Error).message,
+        cause,
+      });
     }
     const { id, view } = await pool.addArena(memory);
     return new Arena(id, view, pool.threads);

@@ -288,7 +288,16 @@ export class SimdEngine implements Ops {
       x.shape,
       Array.from({ length: T }, (_, t) => {
         const angles = table.at + t * half * 4;
-        return callJob(0, "rotate", from + t * size, angles, angles + T * half * 4, out.at + t * size, heads, half);
+        return callJob(
+          0,
+          "rotate",
+          from + t * size,
+          angles,
+          angles + T * half * 4,
+          out.at + t * size,
+          heads,
+          half,
+        );
       }),
     );
     return out;
@@ -306,7 +315,15 @@ export class SimdEngine implements Ops {
     const rounded = Math.ceil(capacity / 32) * 32;
     const bytes = rounded * kvHeads * headDim * (bf16 ? 2 : 4);
     const piece = await this.#arenas.allocate(2 * bytes);
-    const ring = { capacity: rounded, kvHeads, headDim, piece, keys: piece.at, values: piece.at + bytes, bf16 };
+    const ring = {
+      capacity: rounded,
+      kvHeads,
+      headDim,
+      piece,
+      keys: piece.at,
+      values: piece.at + bytes,
+      bf16,
+    };
     this.#rings.add(ring);
     return ring;
   }
@@ -321,7 +338,10 @@ export class SimdEngine implements Ops {
     if (old.piece.arena !== arena) {
       copy = arena.tryAllocate(old.piece.bytes);
       if (copy === undefined) throw new EngineError("no room to move the KV cache");
-      new Uint8Array(arena.buffer).set(new Uint8Array(old.piece.arena.buffer, old.piece.at, old.piece.bytes), copy);
+      new Uint8Array(arena.buffer).set(
+        new Uint8Array(old.piece.arena.buffer, old.piece.at, old.piece.bytes),
+        copy,
+      );
       [keys, values] = [copy, copy + old.values - old.keys];
     }
     const rest = [old.capacity, larger.capacity, first, end, old.kvHeads, old.headDim];
@@ -386,7 +406,11 @@ export class SimdEngine implements Ops {
   }
 
   /** Scores that a hook has replaced: whatever they are, they are taken as they stand. */
-  #softmaxOfGiven(scores: SimdTensor, sinks: SimdVector, span: AttentionSpan): { weights: Tensor; sink: Tensor } {
+  #softmaxOfGiven(
+    scores: SimdTensor,
+    sinks: SimdVector,
+    span: AttentionSpan,
+  ): { weights: Tensor; sink: Tensor } {
     const [heads, T, n] = scores.shape as [number, number, number];
     const weights = this.#activations.create(scores.shape);
     const sink = this.#activations.create([heads, T]);
@@ -398,7 +422,9 @@ export class SimdEngine implements Ops {
       const logit = this.#home(sinks.at, heads)[Math.floor(i / T)]!;
       const end = span.position + (i % T) + 1 - span.first;
       const low = Math.max(0, end - span.window) + offset;
-      this.#pool.runHere([callJob(0, "sink_softmax", row, padded, low, end + offset, logit, sink.at + i * 4)]);
+      this.#pool.runHere([
+        callJob(0, "sink_softmax", row, padded, low, end + offset, logit, sink.at + i * 4),
+      ]);
       this.#home(weights.at + i * n * 4, n).set(this.#home(row + offset * 4, n));
     }
     return { weights, sink };
@@ -413,7 +439,10 @@ export class SimdEngine implements Ops {
     else {
       const q = context; // not read
       const given = weights as SimdTensor;
-      this.#attend({ kind: "weights", shape: weights.shape, q, ring: ring as SimdRing, span, scale: 0 }, { context, given });
+      this.#attend(
+        { kind: "weights", shape: weights.shape, q, ring: ring as SimdRing, span, scale: 0 },
+        { context, given },
+      );
     }
     return context;
   }
@@ -546,7 +575,16 @@ export class SimdEngine implements Ops {
     const out = this.#activations.create([...gateUp.shape.slice(0, -1), n]);
     const scratch = this.#activations.allocate(64 * this.threads * 4);
     this.#eachRow(gateUp, 2 * n, (row, rows, part) =>
-      callJob(0, "swiglu", from + row * n * 8, out.at + row * n * 4, rows * n, alpha, limit, scratch + part * 64),
+      callJob(
+        0,
+        "swiglu",
+        from + row * n * 8,
+        out.at + row * n * 4,
+        rows * n,
+        alpha,
+        limit,
+        scratch + part * 64,
+      ),
     );
     return out;
   }

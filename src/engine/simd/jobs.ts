@@ -45,15 +45,18 @@ export function runJob(thread: Thread, index: number): void {
   const { jobs } = thread;
   switch (jobs[at]) {
     case CALL:
-      return runCall(thread, at);
+      runCall(thread, at);
+      break;
     case MATMUL:
-      return runMatmul(thread, at);
+      runMatmul(thread, at);
+      break;
     case ATTENTION:
-      return runAttention(thread, at);
+      runAttention(thread, at);
+      break;
   }
 }
 
-/** A plain kernel call. `scratch`, if given, is the last argument: a piece a thread of `scratchSize` bytes. */
+/** A plain kernel call. */
 export function callJob(arena: number, kernel: KernelName, ...args: number[]): number[] {
   return [CALL, arena, KERNEL_NAMES.indexOf(kernel), ...args];
 }
@@ -203,7 +206,8 @@ function runMatmul({ jobs, arenas, index }: Thread, at: number): void {
     }
   } else {
     let t = 0;
-    for (; t + 4 <= tokens; t += 4) several(weights, x + t * inputBytes, y + t * width * 4, groups, inner, width);
+    for (; t + 4 <= tokens; t += 4)
+      several(weights, x + t * inputBytes, y + t * width * 4, groups, inner, width);
     for (; t < tokens; t++) one(weights, x + t * inputBytes, y + t * width * 4, groups, inner);
   }
 

@@ -57,8 +57,8 @@ export type SimdVariant = "relaxed" | "baseline";
 
 /** i32x4.relaxed_dot_i8x16_i7x16_add_s of three zeros, dropped. */
 const RELAXED_PROBE: Uint8Array<ArrayBuffer> = new Uint8Array([
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 20, 1, 18, 0, 65, 0, 253, 17, 65, 0, 253, 17, 65,
-  0, 253, 17, 253, 147, 2, 26, 11,
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 20, 1, 18, 0, 65, 0, 253, 17, 65, 0, 253,
+  17, 65, 0, 253, 17, 253, 147, 2, 26, 11,
 ]);
 
 /**
@@ -113,6 +113,7 @@ async function readKernels(name: string): Promise<Uint8Array<ArrayBuffer>> {
     return new Uint8Array(await readFile(url));
   }
   const response = await fetch(url);
-  if (!response.ok) throw new EngineError("can't fetch the kernels", { where: url.href, found: response.status });
+  if (!response.ok)
+    throw new EngineError("can't fetch the kernels", { where: url.href, found: response.status });
   return new Uint8Array(await response.arrayBuffer());
 }

@@ -437,11 +437,13 @@ export class SimdEngine implements Ops {
       this.#home(row, padded).set(this.#home(this.#at(scores) + i * n * 4, n), offset);
       const logit = this.#home(sinks.at, heads)[Math.floor(i / T)]!;
       const end = span.position + (i % T) + 1 - span.first;
-      const low = Math.max(0, end - span.window) + offset;
+      const low = Math.max(0, end - span.window);
       this.#pool.runHere([
-        callJob(0, "sink_softmax", row, padded, low, end + offset, logit, sink.at + i * 4),
+        callJob(0, "sink_softmax", row, padded, low + offset, end + offset, logit, sink.at + i * 4),
       ]);
-      this.#home(weights.at + i * n * 4, n).set(this.#home(row + offset * 4, n));
+      // what isn't visible weighs nothing, also where the row's sum is NaN
+      const visible = this.#home(row + (offset + low) * 4, end - low);
+      this.#home(weights.at + i * n * 4, n).fill(0).set(visible, low);
     }
     return { weights, sink };
   }

@@ -452,7 +452,7 @@ def cephes_expf(x):
 )
 def attention_float32():
     g, f = rng(12), np.float32
-    t, heads, kv, d = 70, 4, 2, 12
+    t, heads, kv, d = 70, 4, 2, 24
     q, k, v = (bf16(g.normal(0, s, (t, n, d))) for s, n in ((2.5, heads), (1, kv), (1, kv)))
     sinks = bf16([1.5, -0.75, 30.0, -30.0])
     out = {"q": q, "k": k, "v": v, "sinks": sinks}

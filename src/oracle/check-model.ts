@@ -1,3 +1,4 @@
+import type { EngineOptions } from "../engine/index.ts";
 import type { HostTensor } from "../engine/ops.ts";
 import { load } from "../generation/model.ts";
 import type { DialectName } from "../numerics/dialects.ts";
@@ -18,6 +19,11 @@ export interface ModelGolden {
   readonly flips?: number;
 }
 
+export interface ModelCheckOptions {
+  readonly lengths?: readonly number[];
+  readonly engine?: EngineOptions["engine"];
+}
+
 /**
  * Runs a checkpoint on prefixes of one prompt and compares every stored activation. The model is causal, so that one golden trace serves
  * all prefixes.
@@ -27,16 +33,17 @@ export function modelChecks(
   path: string,
   golden: (dialect: DialectName) => Promise<ModelGolden>,
   dialects: readonly DialectName[],
-  lengths: readonly number[] = PROMPT_LENGTHS,
+  { lengths = PROMPT_LENGTHS, engine = "reference" }: ModelCheckOptions = {},
 ): Check[] {
+  const label = engine === "simd" ? ", SIMD" : "";
   return dialects.flatMap((dialect) =>
     lengths.map((length) => ({
       group,
-      name: `${dialect}, ${length} ${length === 1 ? "token" : "tokens"}`,
+      name: `${dialect}${label}, ${length} ${length === 1 ? "token" : "tokens"}`,
       async run() {
         const expected = await golden(dialect);
         const ids = Array.from(expected.trace.get("ids")!.data).slice(0, length);
-        await using model = await load(path, { dialect, tokenizer: false });
+        await using model = await load(path, { dialect, engine, tokenizer: false });
         return worstPoint(await trace(model.transformer, ids), expected);
       },
     })),

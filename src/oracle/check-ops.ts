@@ -1,14 +1,17 @@
 import type { WeightRole, WeightSource } from "../checkpoint/weights.ts";
 import type { RopeConfig } from "../config.ts";
-import type { HostTensor, Ops, Tensor, Weight } from "../engine/ops.ts";
+import type { Awaitable, HostTensor, Ops, Tensor, Weight } from "../engine/ops.ts";
 import { concentration, inverseFrequencies, ropeTable } from "../model/rope.ts";
-import type { DialectName } from "../numerics/dialects.ts";
+import { DIALECTS, type DialectName } from "../numerics/dialects.ts";
 import { cos, exp, log, pow, sin } from "../numerics/elementary.ts";
 import { expFloat32 } from "../numerics/exp-float32.ts";
 import { dequantizeMxfp4 } from "../numerics/mxfp4.ts";
 import { dequantizeQ8_0, quantizeQ8_0 } from "../numerics/q8-0.ts";
 import { type Check, differing, maxFloat32Ulps, maxRelative, relativeRms } from "./checks.ts";
 import type { Trace } from "./trace.ts";
+
+/** Makes an engine for one check, which closes it. */
+export type EngineFactory = (dialect: DialectName) => Awaitable<Ops>;
 
 /** Reads one file of golden/ops: its tensors by name. */
 export type OpVectors = (file: string) => Promise<Trace>;
@@ -39,22 +42,24 @@ const QUANTISED_TOLERANCE: Readonly<Record<DialectName, number>> = {
 
 const DIALECT_NAMES = Object.keys(TOLERANCE) as DialectName[];
 
+/** Compares the numerics below the operations with vectors from PyTorch and mpmath. */
+export function numericsChecks(vectors: OpVectors): Check[] {
+  return [...mathChecks(vectors), ...formatChecks(vectors), ...ropeTableChecks(vectors)];
+}
+
 /**
- * Compares an engine's operations, and the numerics below them, with vectors from PyTorch and mpmath.
+ * Compares an engine's operations with vectors from PyTorch.
  *
+ * @param label follows the names of the checks, to tell engines apart
  * @param dialects those that the engine follows
  */
 export function opChecks(
-  engine: (dialect: DialectName) => Ops,
+  engine: EngineFactory,
   vectors: OpVectors,
+  label = "",
   dialects: readonly DialectName[] = DIALECT_NAMES,
 ): Check[] {
-  return [
-    ...mathChecks(vectors),
-    ...formatChecks(vectors),
-    ...ropeTableChecks(vectors),
-    ...dialects.flatMap((dialect) => dialectChecks(engine(dialect), vectors)),
-  ];
+  return dialects.flatMap((dialect) => dialectChecks(engine, dialect, vectors, label));
 }
 
 /** exp, log, sin, cos, pow against 300 bits of mpmath; expFloat32 against the same steps in numpy. */
@@ -199,30 +204,36 @@ function ropeTableChecks(vectors: OpVectors): Check[] {
   );
 }
 
-function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
-  const dialect = ops.dialect.name;
-  const suffix = ops.dialect.activationBits ? "f32" : dialect.replace("-", "_");
+function dialectChecks(
+  engine: EngineFactory,
+  dialect: DialectName,
+  vectors: OpVectors,
+  label: string,
+): Check[] {
+  const { activationBits, breaksTiesLikeTorch, round } = DIALECTS[dialect];
+  const suffix = activationBits ? "f32" : dialect.replace("-", "_");
   const check = (
     group: string,
     file: string,
     name: string,
-    run: (golden: Trace) => Promise<HostTensor["data"]>,
+    run: (ops: Ops, golden: Trace) => Promise<HostTensor["data"]>,
     expectedName = `${name}.${suffix}`,
     elementwise = false, // where values of all magnitudes count, and none is a difference of larger ones
     tolerance = TOLERANCE[dialect],
   ): Check => ({
     group,
-    name: `${name} ${dialect}`,
+    name: `${name} ${dialect}${label}`,
     async run() {
       const golden = await vectors(file);
       const measure = elementwise ? maxRelative : relativeRms;
-      const error = measure(await run(golden), golden.get(expectedName)!.data);
+      const actual = await withEngine(engine, dialect, (ops) => run(ops, golden));
+      const error = measure(actual, golden.get(expectedName)!.data);
       return { error, tolerance, unit: elementwise ? "max relative" : "relative rms" };
     },
   });
 
-  const values = (golden: Trace, name: string): Tensor => ops.write(golden.get(name)!);
-  const weight = (golden: Trace, name: string, role: WeightRole = "vector"): Promise<Weight> =>
+  const values = (ops: Ops, golden: Trace, name: string): Tensor => ops.write(golden.get(name)!);
+  const weight = (ops: Ops, golden: Trace, name: string, role: WeightRole = "vector"): Promise<Weight> =>
     ops.loadWeight(sourceOf(name, golden.get(name)!), role);
 
   return [
@@ -231,9 +242,9 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
         "RMSNorm",
         "rms-norm",
         set,
-        async (golden) => {
-          const x = values(golden, `${set}.x`);
-          return ops.read(await ops.rmsNorm(x, await weight(golden, `${set}.w`), 1e-5)).data;
+        async (ops, golden) => {
+          const x = values(ops, golden, `${set}.x`);
+          return ops.read(await ops.rmsNorm(x, await weight(ops, golden, `${set}.w`), 1e-5)).data;
         },
         `${set}.${suffix}`,
         true,
@@ -244,18 +255,18 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
         "linear",
         "linear",
         set,
-        async (golden) => {
-          const w = await weight(golden, `${set}.w`, "matrix");
-          const b = await weight(golden, `${set}.b`);
-          return ops.read(await ops.linear(values(golden, `${set}.x`), w, b)).data;
+        async (ops, golden) => {
+          const w = await weight(ops, golden, `${set}.w`, "matrix");
+          const b = await weight(ops, golden, `${set}.b`);
+          return ops.read(await ops.linear(values(ops, golden, `${set}.x`), w, b)).data;
         },
         `${set}.${suffix.replace("bf16_hf", "bf16_openai")}`, // both packages call the same function
       ),
     ),
     ...["q8_0", "mxfp4"].flatMap((set): Check[] => {
-      const product = async (golden: Trace): Promise<HostTensor["data"]> => {
-        const x = values(golden, "x");
-        const bias = await weight(golden, `${set}.b`);
+      const product = async (ops: Ops, golden: Trace): Promise<HostTensor["data"]> => {
+        const x = values(ops, golden, "x");
+        const bias = await weight(ops, golden, `${set}.b`);
         if (set === "q8_0") {
           const w = await ops.loadWeight(q8_0Source(golden.get("q8_0.bytes")!), "matrix");
           return ops.read(await ops.linear(x, w, bias)).data;
@@ -264,49 +275,52 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
           mxfp4Source(golden.get("mxfp4.blocks")!, golden.get("mxfp4.scales")!),
           "experts",
         );
-        return ops.read(await ops.expertLinear(x, values(golden, "mxfp4.ids"), w, bias)).data;
+        return ops.read(await ops.expertLinear(x, values(ops, golden, "mxfp4.ids"), w, bias)).data;
       };
       const [group, file] = ["quantised linear", "quantised-linear"];
       const expected = `${set}.${suffix.replace("bf16_hf", "bf16_openai")}`;
       const near = check(group, file, set, product, expected, false, QUANTISED_TOLERANCE[dialect]);
-      if (!ops.dialect.activationBits) return [near];
+      if (!activationBits) return [near];
       // these dialects' own steps, taken by numpy: not one bit may differ
       return [near, check(group, file, `${set} bits`, product, `${set}.${dialect}`, true, 0)];
     }),
     ...["20b", "small"].map((set) =>
-      check("RoPE", "rope", set, async (golden) => {
+      check("RoPE", "rope", set, async (ops, golden) => {
         const tables = await vectors("yarn");
         const precision = dialect === "f64" ? "f64" : "f32";
         const part = (name: string): Float64Array =>
-          Float64Array.from(tables.get(`${set}.${name}.${precision}`)!.data, ops.dialect.round);
-        return ops.read(await ops.rotate(values(golden, `${set}.x`), { cos: part("cos"), sin: part("sin") }))
-          .data;
+          Float64Array.from(tables.get(`${set}.${name}.${precision}`)!.data, round);
+        return ops.read(
+          await ops.rotate(values(ops, golden, `${set}.x`), { cos: part("cos"), sin: part("sin") }),
+        ).data;
       }),
     ),
     ...["d16.w0", "d16.w1", "d16.w8", "d16.w19", "d16.w20", "d16.w32", "d24.w0", "d24.w8"].flatMap((set) =>
       ["weights", "sink", "context"].map((part) =>
-        check("sink attention", "attention", `${set}.${part}`, async (golden) => {
+        check("sink attention", "attention", `${set}.${part}`, async (ops, golden) => {
           const [size, window] = set.split(".w") as [string, string];
           return (await attention(ops, golden, `${size}.`, Number(window)))[part]!;
         }),
       ),
     ),
-    ...(ops.dialect.activationBits ? attentionBits(ops, vectors) : []),
+    ...(activationBits ? attentionBits(engine, dialect, vectors, label) : []),
     ...["e8k4", "e32k4", "e128k4", "e3k2", "e5k1"].flatMap((set): Check[] => {
-      const route = async (golden: Trace): Promise<{ ids: Tensor; weights: Tensor }> => {
-        const logits = values(golden, `${set}.logits`);
+      const route = async (ops: Ops, golden: Trace): Promise<{ ids: Tensor; weights: Tensor }> => {
+        const logits = values(ops, golden, `${set}.logits`);
         const ids = await ops.topK(logits, golden.get(`${set}.ids`)!.shape[1]!);
         return { ids, weights: await ops.softmax(await ops.gather(logits, ids)) };
       };
-      const idsName = ops.dialect.breaksTiesLikeTorch ? "topk_ids" : "ids";
+      const idsName = breaksTiesLikeTorch ? "topk_ids" : "ids";
       return [
         {
           group: "router",
-          name: `${set} ids ${dialect}`,
+          name: `${set} ids ${dialect}${label}`,
           async run() {
             const golden = await vectors("router");
-            const { ids } = await route(golden);
-            const error = differing(ops.read(ids).data, golden.get(`${set}.${idsName}`)!.data);
+            const ids = await withEngine(engine, dialect, async (ops) =>
+              ops.read((await route(ops, golden)).ids),
+            );
+            const error = differing(ids.data, golden.get(`${set}.${idsName}`)!.data);
             return { error, tolerance: 0, unit: "differing" };
           },
         },
@@ -314,7 +328,7 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
           "router",
           "router",
           `${set}.weights`,
-          async (golden) => ops.read((await route(golden)).weights).data,
+          async (ops, golden) => ops.read((await route(ops, golden)).weights).data,
           `${set}.weights.${suffix.replace("bf16_hf", "bf16_openai")}`,
         ),
       ];
@@ -323,7 +337,7 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
       "SwiGLU",
       "swiglu",
       "edges",
-      async (golden) => {
+      async (ops, golden) => {
         const { shape, data } = golden.get(dialect.startsWith("bf16") ? "bf16_in" : "f32_in")!;
         const pairs = ops.write({ shape: [1, shape[0]!, 2], data });
         return ops.read(await ops.swiglu(pairs, 1.702, 7)).data;
@@ -332,6 +346,19 @@ function dialectChecks(ops: Ops, vectors: OpVectors): Check[] {
       true,
     ),
   ];
+}
+
+async function withEngine<R>(
+  engine: EngineFactory,
+  dialect: DialectName,
+  run: (ops: Ops) => Promise<R>,
+): Promise<R> {
+  const ops = await engine(dialect);
+  try {
+    return await run(ops);
+  } finally {
+    await ops.close();
+  }
 }
 
 /** Attention over a whole sequence, or by its queries from `position` on; `window` 0 means none. `at` leads the tensors' names. */
@@ -361,17 +388,25 @@ async function attention(
 }
 
 /** The steps of the int dialects against numpy's, in one pass and for late queries alone: not one bit may differ. */
-function attentionBits(ops: Ops, vectors: OpVectors): Check[] {
+function attentionBits(
+  engine: EngineFactory,
+  dialect: DialectName,
+  vectors: OpVectors,
+  label: string,
+): Check[] {
   return [0, 40].flatMap((window) =>
     ["sink", "context", "context of the last 3"].map(
       (name): Check => ({
         group: "sink attention",
-        name: `${name}, window ${window}, bits ${ops.dialect.name}`,
+        name: `${name}, window ${window}, bits ${dialect}${label}`,
         async run() {
           const golden = await vectors("attention-float32");
           const part = name.split(" ")[0]!;
           const position = part === name ? 0 : golden.get("q")!.shape[0]! - 3;
-          const actual = (await attention(ops, golden, "", window, position))[part]!;
+          const results = await withEngine(engine, dialect, (ops) =>
+            attention(ops, golden, "", window, position),
+          );
+          const actual = results[part]!;
           const expected = golden.get(`${part}.w${window}`)!.data;
           return {
             error: differing(actual, expected.slice(-actual.length)),

@@ -3,12 +3,13 @@ import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { createEngine } from "../engine/index.ts";
 import { ReferenceEngine } from "../engine/reference/index.ts";
 import { CheckpointError } from "../errors.ts";
 import { load } from "../generation/model.ts";
 import type { DialectName } from "../numerics/dialects.ts";
 import { modelChecks } from "./check-model.ts";
-import { opChecks } from "./check-ops.ts";
+import { numericsChecks, type OpVectors, opChecks } from "./check-ops.ts";
 import { type Check, differing, relativeRms } from "./checks.ts";
 import { type Trace, trace } from "./trace.ts";
 import { readTrace } from "./trace-file.ts";
@@ -20,14 +21,17 @@ import { readTrace } from "./trace-file.ts";
  */
 export function goldenChecks(golden: string): Check[] {
   const read = remembering(async (file: string) => (await readTrace(join(golden, file))).trace);
+  const vectors: OpVectors = (file) => read(`ops/${file}.safetensors`);
   return [
-    ...opChecks(
-      (dialect) => new ReferenceEngine(dialect),
-      (file) => read(`ops/${file}.safetensors`),
-    ),
+    ...numericsChecks(vectors),
+    ...opChecks((dialect) => new ReferenceEngine(dialect), vectors),
+    ...opChecks((dialect) => createEngine({ dialect, engine: "simd" }), vectors, ", SIMD", SIMD_DIALECTS),
     ...wholeModelChecks(join(golden, "model"), (file) => read(`model/${file}.safetensors`)),
   ];
 }
+
+/** Those that the SIMD engine computes too. */
+const SIMD_DIALECTS = ["int16", "int8"] as const;
 
 /** The golden trace that each dialect is held against. */
 const TRACE_OF: Readonly<Record<DialectName, string>> = {
@@ -71,11 +75,14 @@ function wholeModelChecks(folder: string, read: (file: string) => Promise<Trace>
     };
   };
   const dialects = Object.keys(TRACE_OF) as DialectName[];
+  const checkpoint = join(folder, "checkpoint");
+  const whole = { lengths: [300] };
   return [
-    ...modelChecks("model, Hugging Face", join(folder, "checkpoint"), golden, dialects),
-    ...modelChecks("model, original", join(folder, "original"), golden, ["f32"], [300]),
-    ...modelChecks("model, GGUF bf16", join(folder, "gguf/model-BF16.gguf"), golden, ["f32"], [300]),
-    ...modelChecks("model, GGUF f32", join(folder, "gguf/model-F32.gguf"), golden, ["f32"], [300]),
+    ...modelChecks("model, Hugging Face", checkpoint, golden, dialects),
+    ...modelChecks("model, Hugging Face", checkpoint, golden, SIMD_DIALECTS, { engine: "simd" }),
+    ...modelChecks("model, original", join(folder, "original"), golden, ["f32"], whole),
+    ...modelChecks("model, GGUF bf16", join(folder, "gguf/model-BF16.gguf"), golden, ["f32"], whole),
+    ...modelChecks("model, GGUF f32", join(folder, "gguf/model-F32.gguf"), golden, ["f32"], whole),
   ];
 }
 

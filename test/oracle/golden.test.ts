@@ -12,7 +12,7 @@ import { goldenChecks } from "../../src/oracle/verify.ts";
 
 const golden = fileURLToPath(new URL("../../golden", import.meta.url));
 
-describe("the reference engine agrees with PyTorch, transformers and mpmath", () => {
+describe("the engines agree with PyTorch, transformers and mpmath", () => {
   const checks = goldenChecks(golden);
   test.each(checks.map((check) => [`${check.group}: ${check.name}`, check] as const))(
     "%s",

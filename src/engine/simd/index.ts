@@ -1,3 +1,4 @@
+import { readInto } from "../../checkpoint/file.ts";
 import type { WeightRole, WeightSource } from "../../checkpoint/weights.ts";
 import { ConfigError, EngineError, UsageError } from "../../errors.ts";
 import { DIALECTS, type Dialect } from "../../numerics/dialects.ts";
@@ -8,7 +9,7 @@ import { topK } from "../reference/topk.ts";
 import { Arenas } from "./arena.ts";
 import { attentionJob, attentionScratch, callJob, matmulJob, matmulScratch } from "./jobs.ts";
 import { compileKernels, type KernelName, type SimdVariant } from "./kernels.ts";
-import { Layout, type Placed, placeMatrix, type SimdMatrix } from "./matrix.ts";
+import { Layout, loadMatrices, type Placed, type SimdMatrix } from "./matrix.ts";
 import { Pool } from "./pool.ts";
 import {
   Activations,
@@ -96,32 +97,42 @@ export class SimdEngine implements Ops {
       return { rows, cols, at } as SimdVector;
     }
     const layout = new Layout(source.encoding, rows, cols);
+    if (role === "embedding") {
+      return { rows, cols, layout, source, placed: [await this.#placeTable(source)] } as SimdMatrix;
+    }
     const placed: Placed[] = [];
     for (let matrix = 0; matrix < matrices; matrix++) {
-      placed.push(
-        role === "embedding"
-          ? await this.#placeTable(source)
-          : await placeMatrix(source, matrix, layout, this.#arenas, this.#pool),
-      );
+      const piece = await this.#arenas.allocate(layout.bytes);
+      placed.push({ ...piece, scales: piece.at + layout.scalesAt });
     }
+    const placements = placed.map((place, matrix) => ({ matrix, placed: place }));
+    await loadMatrices(source, layout, placements, this.#pool);
     return { rows, cols, layout, source, placed } as SimdMatrix;
   }
 
   /** The embedding stays in the file's order: only single rows are read. */
   async #placeTable(source: WeightSource): Promise<Placed> {
-    const first = await source.readRows(0, 0, 1);
-    const rowBytes = first.data.length;
-    const scaleBytes = first.scales?.length ?? 0;
-    const piece = await this.#arenas.allocate(source.rows * (rowBytes + scaleBytes));
-    const scales = piece.at + source.rows * rowBytes;
-    const step = Math.max(1, Math.floor(2 ** 22 / rowBytes));
+    const { data, scales } = await source.readRows(0, 0, 1);
+    const piece = await this.#arenas.allocate(source.rows * (data.length + (scales?.length ?? 0)));
+    const scalesAt = piece.at + source.rows * data.length;
+    const { arena, at } = piece;
+    const [range] = source.stored?.form === "encoded" && !scales ? [source.stored.parts[0].data] : [];
+    const step = Math.max(1, Math.floor(2 ** 23 / data.length));
+    const reads: Promise<void>[] = [];
     for (let row = 0; row < source.rows; row += step) {
-      const read = await source.readRows(0, row, Math.min(step, source.rows - row));
-      const bytes = new Uint8Array(piece.arena.buffer);
-      bytes.set(read.data, piece.at + row * rowBytes);
-      if (read.scales) bytes.set(read.scales, scales + row * scaleBytes);
+      const count = Math.min(step, source.rows - row);
+      if (range) {
+        const target = new Uint8Array(arena.buffer, at + row * range.rowBytes, count * range.rowBytes);
+        reads.push(readInto(range.file, range.offset + row * range.rowBytes, target));
+        continue;
+      }
+      const read = await source.readRows(0, row, count);
+      const bytes = new Uint8Array(arena.buffer);
+      bytes.set(read.data, at + row * data.length);
+      if (read.scales) bytes.set(read.scales, scalesAt + (row * read.scales.length) / count);
     }
-    return { ...piece, scales };
+    await Promise.all(reads);
+    return { ...piece, scales: scalesAt };
   }
 
   embed(table: Weight, ids: readonly number[]): Tensor {

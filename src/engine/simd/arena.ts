@@ -53,8 +53,12 @@ export class Arena {
     return this.view.memory.buffer;
   }
 
-  /** Address of a new piece, or undefined if the memory is full. Its bytes may be those of an earlier one. */
-  tryAllocate(bytes: number): number | undefined {
+  /**
+   * Address of a new piece, or undefined if the memory is full. Its bytes may be those of an earlier one.
+   *
+   * @param reserve bytes that must stay free
+   */
+  tryAllocate(bytes: number, reserve = 0): number | undefined {
     const size = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
     for (const [i, piece] of this.#free.entries()) {
       if (piece.size < size) continue;
@@ -67,7 +71,7 @@ export class Arena {
     const last = this.#free.at(-1);
     const extends_ = last !== undefined && last.at + last.size === this.#end;
     const at = extends_ ? last.at : this.#end;
-    if (at + size > MAX_PAGES * PAGE || !this.#grow(at + size)) return undefined;
+    if (at + size + reserve > MAX_PAGES * PAGE || !this.#grow(at + size)) return undefined;
     if (extends_) this.#free.pop();
     this.#end = at + size;
     return at;
@@ -152,8 +156,10 @@ export class Arenas {
 
   /** Room for something that lives outside of home. */
   async allocate(bytes: number): Promise<Piece> {
+    // what stays free is for scratch areas, and for weights on their way
+    const reserve = (64 + 4 * this.#pool.threads) * 2 ** 20;
     for (const arena of this.#all.slice(1)) {
-      const at = arena.tryAllocate(bytes);
+      const at = arena.tryAllocate(bytes, reserve);
       if (at !== undefined) return { arena, at, bytes };
     }
     const arena = await Arena.create(this.#pool);

@@ -18,6 +18,7 @@ export class Arena {
   /** Free pieces in order of address, none next to another. The first page is for the kernels' tables. */
   readonly #free: { at: number; size: number }[] = [];
   #end = PAGE;
+  #allocated = 0;
   #scratch = { at: 0, size: 0 };
 
   private constructor(id: number, view: ArenaView, threads: number) {
@@ -44,9 +45,14 @@ export class Arena {
     return new Arena(id, view, pool.threads);
   }
 
-  /** Bytes that the memory has grown to. */
+  /** Bytes in use, ever so far. */
   get size(): number {
     return this.#end;
+  }
+
+  /** Bytes in use now. */
+  get allocated(): number {
+    return this.#allocated;
   }
 
   get buffer(): ArrayBufferLike {
@@ -66,6 +72,7 @@ export class Arena {
       piece.at += size;
       piece.size -= size;
       if (piece.size === 0) this.#free.splice(i, 1);
+      this.#allocated += size;
       return at;
     }
     const last = this.#free.at(-1);
@@ -74,6 +81,7 @@ export class Arena {
     if (at + size + reserve > MAX_PAGES * PAGE || !this.#grow(at + size)) return undefined;
     if (extends_) this.#free.pop();
     this.#end = at + size;
+    this.#allocated += size;
     return at;
   }
 
@@ -92,6 +100,7 @@ export class Arena {
 
   free(at: number, bytes: number): void {
     const size = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+    this.#allocated -= size;
     let i = this.#free.findIndex((piece) => piece.at > at);
     if (i < 0) i = this.#free.length;
     this.#free.splice(i, 0, { at, size });
@@ -149,9 +158,14 @@ export class Arenas {
     return this.#all[0]!;
   }
 
-  /** Bytes of all memories. */
+  /** Bytes of all memories that have been used. */
   get size(): number {
     return this.#all.reduce((sum, arena) => sum + arena.size, 0);
+  }
+
+  /** Bytes of all memories that are in use now. */
+  get allocated(): number {
+    return this.#all.reduce((sum, arena) => sum + arena.allocated, 0);
   }
 
   /** Room for something that lives outside of home. */

@@ -29,6 +29,7 @@ export function quantize(
   scales: usize,
 ): void {
   const limits = f32x4.splat(limit);
+  const highest = i16x8.splat(<i16>limit), lowest = i16x8.splat(limit == 127 ? -128 : -32768);
   for (let b = 0; b < blocks; b++) {
     const x0 = v128.load(x), x1 = v128.load(x, 16), x2 = v128.load(x, 32), x3 = v128.load(x, 48);
     const x4 = v128.load(x, 64), x5 = v128.load(x, 80), x6 = v128.load(x, 96), x7 = v128.load(x, 112);
@@ -38,8 +39,8 @@ export function quantize(
     const amax = max(m2, i8x16.shuffle(m2, m2, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
     const inverse = f32x4.div(limits, amax);
 
-    const q0 = narrow(x0, x1, inverse), q1 = narrow(x2, x3, inverse);
-    const q2 = narrow(x4, x5, inverse), q3 = narrow(x6, x7, inverse);
+    const q0 = narrow(x0, x1, inverse, lowest, highest), q1 = narrow(x2, x3, inverse, lowest, highest);
+    const q2 = narrow(x4, x5, inverse, lowest, highest), q3 = narrow(x6, x7, inverse, lowest, highest);
     const ones = i16x8.splat(1);
     let sum: v128;
     if (form == INT8) {
@@ -79,11 +80,12 @@ function max(a: v128, b: v128): v128 {
   return f32x4.max(a, b);
 }
 
-function narrow(low: v128, high: v128, inverse: v128): v128 {
+/** To integers. The bounds are met by ∞ alone, which comes of a denormal amax: its inverse is infinite. */
+function narrow(low: v128, high: v128, inverse: v128, lowest: v128, highest: v128): v128 {
   const q = i16x8.narrow_i32x4_s(
     i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(low, inverse))),
     i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(high, inverse))));
-  return i16x8.min_s(q, i16x8.splat(32639)); // only ∞, from a denormal amax, comes above
+  return i16x8.max_s(i16x8.min_s(q, highest), lowest);
 }
 
 function evenFirst(q: v128): v128 {

@@ -4,6 +4,7 @@ import { rowBytes } from "../checkpoint/sources.ts";
 import { mapWeights, type WeightSources } from "../checkpoint/weights.ts";
 import type { ModelConfig } from "../config.ts";
 import { createEngine, type EngineOptions } from "../engine/index.ts";
+import type { Ops } from "../engine/ops.ts";
 import { TokenizerError, UsageError } from "../errors.ts";
 import { Transformer } from "../model/transformer.ts";
 import type { Tokenizer } from "../tokenizer/index.ts";
@@ -23,13 +24,16 @@ export interface LoadOptions extends EngineOptions {
  * Opens a checkpoint and makes it ready to run. A tokenizer that is missing or damaged is no error until somebody needs
  * it ({@link Model.requireTokenizer}).
  *
- * @param path folder in the Hugging Face or original layout, or a .gguf file
+ * @param from folder in the Hugging Face or original layout, or a .gguf file; or a checkpoint that is open already, such as
+ *   `openCheckpointFiles` makes of a web page's files, which the model closes
  * @throws CheckpointError or ConfigError where a file is damaged or of another kind
  */
-export async function load(path: string, options: LoadOptions = {}): Promise<Model> {
-  const checkpoint = await openCheckpoint(path);
+export async function load(from: string | OpenCheckpoint, options: LoadOptions = {}): Promise<Model> {
+  const checkpoint = typeof from === "string" ? await openCheckpoint(from) : from;
+  let engine: Ops | undefined;
   try {
-    const engine = await createEngine(options);
+    const ops = await createEngine(options);
+    engine = ops;
     const sources = options.dense === "q8_0" ? quantizeDense(checkpoint.weights) : checkpoint.weights;
     const { onProgress } = options;
     const total = onProgress ? await bytesToLoad(sources, options.memory === undefined) : 0;
@@ -38,11 +42,12 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Mod
       done += bytes;
       onProgress?.(done, total);
     };
-    const weights = await mapWeights(sources, (source, role) => engine.loadWeight(source, role, onBytes));
-    const transformer = new Transformer(checkpoint.config, weights, engine);
+    const weights = await mapWeights(sources, (source, role) => ops.loadWeight(source, role, onBytes));
+    const transformer = new Transformer(checkpoint.config, weights, ops);
     const tokenizer = options.tokenizer === false ? undefined : await tokenizerOrError(checkpoint);
     return new Model(checkpoint, transformer, tokenizer, await readGenerationDefaults(checkpoint, tokenizer));
   } catch (error) {
+    await engine?.close();
     await checkpoint.close();
     throw error;
   }
@@ -106,12 +111,12 @@ export class Model implements AsyncDisposable {
   }
 
   /** Generates from raw token ids; options left out take the checkpoint's defaults. */
-  generate(
+  async *generate(
     prompt: readonly number[],
     options: GenerateOptions = {},
   ): AsyncGenerator<GeneratedToken, void, void> {
-    const cache = this.transformer.createCache();
-    return generate(this.transformer, prompt, cache, this.tokenizer, { ...this.defaults, ...options });
+    using cache = this.transformer.createCache();
+    yield* generate(this.transformer, prompt, cache, this.tokenizer, { ...this.defaults, ...options });
   }
 
   async close(): Promise<void> {

@@ -54,12 +54,11 @@ export class Transformer {
       ops,
       cache,
       rope: ropeTable(this.#frequencies, config.rope, cache.length, ids.length, ops.dialect),
-      tap: createTap(ops, options.hooks),
+      tap: createTap(ops, options.hooks, options.signal),
     };
 
     let x = await pass.tap("embedding", ops.embed(weights.embedding, ids));
     for (const [layer, { attn, moe }] of weights.layers.entries()) {
-      options.signal?.throwIfAborted();
       x = await attention(x, layer, attn, pass);
       x = await mixtureOfExperts(x, layer, moe, pass);
     }
@@ -74,7 +73,7 @@ export interface ForwardOptions {
   /** Compute logits of the last token only. */
   readonly lastOnly?: boolean;
   readonly hooks?: Hooks;
-  /** Checked ahead of each layer; an aborted pass leaves the cache's length as it was. */
+  /** Checked at each trace point; an aborted pass leaves the cache's length as it was. */
   readonly signal?: AbortSignal;
 }
 

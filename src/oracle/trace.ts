@@ -65,7 +65,7 @@ export async function trace(
   const recorded = new Map<string, HostTensor>(
     names.map((name) => [name, { shape: [], data: new Float32Array() }]),
   );
-  const cache = transformer.createCache();
+  using cache = transformer.createCache();
   for (let start = 0; start < ids.length; start += chunkSize) {
     const chunk = ids.slice(start, start + chunkSize);
     const hooks: Hooks = {

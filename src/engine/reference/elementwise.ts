@@ -68,9 +68,10 @@ export function swiglu(
   { round, wide, activationBits }: Dialect,
 ): Float64Array {
   const power = activationBits ? expFloat32 : exp;
+  const bound = round(limit);
   return Float64Array.from({ length: gateUp.length / 2 }, (_, i) => {
-    const gate = Math.min(gateUp[2 * i]!, limit);
-    const up = Math.min(Math.max(gateUp[2 * i + 1]!, -limit), limit);
+    const gate = Math.min(gateUp[2 * i]!, bound);
+    const up = Math.min(Math.max(gateUp[2 * i + 1]!, -bound), bound);
     const sigmoid = round(wide(1 / wide(1 + wide(power(-round(gate * wide(alpha)))))));
     return round(round(gate * sigmoid) * round(up + 1));
   });

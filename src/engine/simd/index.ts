@@ -38,6 +38,15 @@ export interface SimdOptions {
   readonly shared?: boolean;
 }
 
+/** One matrix of a weight times some tokens: home addresses of the lists of their rows in x and in the result, and of the bias or 0. */
+interface Product {
+  readonly placed: Placed;
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly count: number;
+  readonly bias: number;
+}
+
 /** Bytes of weights that make a job worth its while, and tokens that a tile kernel takes at a time. */
 const JOB_BYTES = 2 ** 19;
 const TILE = 64;
@@ -117,8 +126,9 @@ export class SimdEngine implements Ops {
   ): Promise<Weight> {
     const { rows, cols, matrices } = source;
     if (role === "vector") {
-      const at = this.#arenas.allocateAtHome(rows * cols * 4);
-      this.#home(at, rows * cols).set(dequantize(await source.readRows(0, 0, rows)));
+      const values = dequantize(await source.readRows(0, 0, rows));
+      const at = this.#arenas.allocateAtHome(values.byteLength);
+      this.#home(at, values.length).set(values);
       return { rows, cols, at } as SimdVector;
     }
     const layout = new Layout(source.encoding, rows, cols);
@@ -196,63 +206,69 @@ export class SimdEngine implements Ops {
     const T = rowsOf(x.shape);
     const out = this.#activations.create([...x.shape.slice(0, -1), matrix.rows]);
     const list = this.#list(Int32Array.from({ length: T }, (_, t) => t));
-    const slots = { inputs: list, outputs: list, count: T };
-    const biasAt = bias === undefined ? 0 : (bias as SimdVector).at;
-    this.#pool.run(this.#matmul(x as SimdTensor, matrix, matrix.placed[0]!, slots, out, biasAt));
+    const product = {
+      placed: matrix.placed[0]!,
+      inputs: list,
+      outputs: list,
+      count: T,
+      bias: bias === undefined ? 0 : (bias as SimdVector).at,
+    };
+    this.#pool.run(this.#matmul(x as SimdTensor, matrix, [product], out));
     return out;
   }
 
-  /** Jobs for one matrix: chunks of its rows, times tiles of tokens. */
-  #matmul(
-    x: SimdTensor,
-    matrix: SimdMatrix,
-    { arena, at, scales }: Placed,
-    slots: { inputs: number; outputs: number; count: number },
-    out: SimdTensor,
-    bias: number,
-  ): number[][] {
+  /** Jobs of products with matrices of one kind: chunks of a matrix's rows, times tiles of tokens. */
+  #matmul(x: SimdTensor, matrix: SimdMatrix, products: readonly Product[], out: SimdTensor): number[][] {
     const { layout } = matrix;
     const { groups, groupRows, groupBytes, scaleBytes, cols, rows } = layout;
     const input = layout.quantised
       ? this.#quantised(x, layout)
       : { at: this.#at(x), rowBytes: cols * 4, scales: 0, rowScaleBytes: 0 };
     const { kernel } = this.#kernelFor(layout);
-    const tile = Math.min(TILE, slots.count);
-    // enough jobs for the threads to share evenly, but none so small that fetching its input would show
-    const tiles = Math.ceil(slots.count / tile);
-    const most = Math.max(1, Math.floor((groups * groupBytes * tile) / JOB_BYTES));
-    const parts = Math.min(most, groups, Math.ceil((this.#pool.threads * 8) / tiles));
-    const step = Math.ceil(groups / Math.max(1, parts));
-    const scratch = arena.scratch(matmulScratch(tile, input.rowBytes, input.rowScaleBytes, step * groupRows));
+    const cuts = products.map(({ placed, count }) => {
+      const tile = Math.min(TILE, count);
+      // enough jobs for the threads to share evenly, but none so small that fetching its input would show
+      const tiles = Math.ceil(count / tile);
+      const most = Math.max(1, Math.floor((groups * groupBytes * tile) / JOB_BYTES));
+      const parts = Math.min(most, groups, Math.ceil((this.#pool.threads * 8) / tiles));
+      const step = Math.ceil(groups / Math.max(1, parts));
+      // all areas ahead of all jobs: one that grew after a job was made could lie across that job's
+      placed.arena.scratch(matmulScratch(tile, input.rowBytes, input.rowScaleBytes, step * groupRows));
+      return { tile, step };
+    });
     const jobs: number[][] = [];
-    for (let first = 0; first < slots.count; first += tile) {
-      for (let group = 0; group < groups; group += step) {
-        const count = Math.min(step, groups - group);
-        jobs.push(
-          matmulJob({
-            arena: arena.id,
-            weights: at + group * groupBytes,
-            scales: scales + group * scaleBytes,
-            kernel,
-            groups: count,
-            groupRows,
-            firstRow: group * groupRows,
-            rows: Math.min(count * groupRows, rows - group * groupRows),
-            inner: layout.quantised ? cols / 32 : cols,
-            inputs: input.at,
-            inputBytes: input.rowBytes,
-            inputScales: input.scales,
-            scaleBytes: input.rowScaleBytes,
-            tokens: Math.min(tile, slots.count - first),
-            inputList: slots.inputs + first * 4,
-            outputList: slots.outputs + first * 4,
-            outputs: out.at,
-            outputBytes: matrix.rows * 4,
-            bias,
-            scratch,
-            scratchBytes: arena.scratchBytes,
-          }),
-        );
+    for (const [i, { placed, inputs, outputs, count: slots, bias }] of products.entries()) {
+      const { arena, at, scales } = placed;
+      const { tile, step } = cuts[i]!;
+      for (let first = 0; first < slots; first += tile) {
+        for (let group = 0; group < groups; group += step) {
+          const count = Math.min(step, groups - group);
+          jobs.push(
+            matmulJob({
+              arena: arena.id,
+              weights: at + group * groupBytes,
+              scales: scales + group * scaleBytes,
+              kernel,
+              groups: count,
+              groupRows,
+              firstRow: group * groupRows,
+              rows: Math.min(count * groupRows, rows - group * groupRows),
+              inner: layout.quantised ? cols / 32 : cols,
+              inputs: input.at,
+              inputBytes: input.rowBytes,
+              inputScales: input.scales,
+              scaleBytes: input.rowScaleBytes,
+              tokens: Math.min(tile, slots - first),
+              inputList: inputs + first * 4,
+              outputList: outputs + first * 4,
+              outputs: out.at,
+              outputBytes: matrix.rows * 4,
+              bias,
+              scratch: arena.scratch(0),
+              scratchBytes: arena.scratchBytes,
+            }),
+          );
+        }
       }
     }
     return jobs;
@@ -460,11 +476,13 @@ export class SimdEngine implements Ops {
       this.#home(row, padded).set(this.#home(this.#at(scores) + i * n * 4, n), offset);
       const logit = this.#home(sinks.at, heads)[Math.floor(i / T)]!;
       const end = span.position + (i % T) + 1 - span.first;
-      const low = Math.max(0, end - span.window) + offset;
+      const low = Math.max(0, end - span.window);
       this.#pool.runHere([
-        callJob(0, "sink_softmax", row, padded, low, end + offset, logit, sink.at + i * 4),
+        callJob(0, "sink_softmax", row, padded, low + offset, end + offset, logit, sink.at + i * 4),
       ]);
-      this.#home(weights.at + i * n * 4, n).set(this.#home(row + offset * 4, n));
+      // what isn't visible weighs nothing, also where the row's sum is NaN
+      const visible = this.#home(row + (offset + low) * 4, end - low);
+      this.#home(weights.at + i * n * 4, n).fill(0).set(visible, low);
     }
     return { weights, sink };
   }
@@ -563,13 +581,13 @@ export class SimdEngine implements Ops {
   }
 
   gather(x: Tensor, ids: Tensor): Tensor {
-    const values = this.#activations.floats(x as SimdTensor);
     const n = x.shape.at(-1)!;
     const k = ids.shape.at(-1)!;
     const chosen = (ids as SimdTensor).ids!;
     const bad = chosen.find((id) => id < 0 || id >= n);
     if (bad !== undefined) throw new UsageError("no such expert", { expected: `0 to ${n - 1}`, found: bad });
-    const out = this.#activations.create(ids.shape);
+    const out = this.#activations.create(ids.shape); // first of all: a memory that grows takes views along
+    const values = this.#activations.floats(x as SimdTensor);
     const floats = this.#activations.floats(out);
     for (const [slot, id] of chosen.entries()) floats[slot] = values[Math.floor(slot / k) * n + id]!;
     return out;
@@ -602,17 +620,20 @@ export class SimdEngine implements Ops {
     const chosen = [...slotsOf.keys()];
     const groups = this.#experts ? this.#experts.inMemory(matrix, chosen) : [chosen];
     for await (const group of groups) {
-      const jobs: number[][] = [];
-      for (const expert of group) {
+      const products = group.map((expert): Product => {
         const slots = slotsOf.get(expert)!;
         const outputs = this.#list(Int32Array.from(slots));
         const inputs =
           perToken === 1 ? this.#list(Int32Array.from(slots, (slot) => Math.floor(slot / k))) : outputs;
-        const biasAt = (bias as SimdVector).at + expert * matrix.rows * 4;
-        const list = { inputs, outputs, count: slots.length };
-        jobs.push(...this.#matmul(x as SimdTensor, matrix, matrix.placed[expert]!, list, out, biasAt));
-      }
-      this.#pool.run(jobs);
+        return {
+          placed: matrix.placed[expert]!,
+          inputs,
+          outputs,
+          count: slots.length,
+          bias: (bias as SimdVector).at + expert * matrix.rows * 4,
+        };
+      });
+      this.#pool.run(this.#matmul(x as SimdTensor, matrix, products, out));
     }
     return out;
   }

@@ -68,7 +68,8 @@ const RELAXED_PROBE: Uint8Array<ArrayBuffer> = new Uint8Array([
  * @param variant to force one; by default the better one that this JavaScript engine has
  */
 export async function compileKernels(shared: boolean, variant?: SimdVariant): Promise<KernelModule> {
-  const relaxed = variant === undefined ? await hasRelaxedSimd() : variant === "relaxed";
+  const possible = await hasRelaxedSimd(); // asked in any case: it sets the flag of Node 20
+  const relaxed = variant === undefined ? possible : variant === "relaxed";
   const key = `${relaxed} ${shared}`;
   let kernels = compiled.get(key);
   if (kernels === undefined) {

@@ -43,27 +43,28 @@ export class Pool {
    * @param threads including the caller's
    */
   static async acquire(threads: number, kernels: KernelModule): Promise<Pool> {
+    const possible = kernels.shared ? threads : 1;
     const fits = idle.findIndex(
-      (pool) => !pool.failed && pool.threads === threads && pool.kernels.module === kernels.module,
+      (pool) => !pool.failed && pool.threads === possible && pool.kernels.module === kernels.module,
     );
-    return fits < 0 ? Pool.#create(threads, kernels) : idle.splice(fits, 1)[0]!;
+    return fits < 0 ? Pool.#create(possible, kernels) : idle.splice(fits, 1)[0]!;
   }
 
   static async #create(threads: number, kernels: KernelModule): Promise<Pool> {
-    const pool = new Pool(kernels.shared ? threads : 1, kernels);
-    await Promise.all(
-      Array.from({ length: pool.threads - 1 }, async (_, i) => {
-        const worker = await startWorker((reason) => pool.#fail(reason));
-        pool.#workers.push(worker);
-        await worker.ask({
-          kind: "start",
-          index: i + 1,
-          control: pool.#control,
-          jobs: pool.#thread.jobs,
-          module: kernels.module,
-        });
-      }),
-    );
+    const pool = new Pool(threads, kernels);
+    const start = async (index: number): Promise<void> => {
+      const worker = await startWorker((reason) => pool.#fail(reason));
+      pool.#workers.push(worker);
+      const { module } = kernels;
+      await worker.ask({ kind: "start", index, control: pool.#control, jobs: pool.#thread.jobs, module });
+    };
+    try {
+      await Promise.all(Array.from({ length: threads - 1 }, (_, i) => start(i + 1)));
+    } catch (cause) {
+      pool.#fail((cause as Error).message);
+      await pool.release();
+      throw pool.#error;
+    }
     return pool;
   }
 
@@ -90,7 +91,7 @@ export class Pool {
 
   async removeArena(id: number): Promise<void> {
     this.#thread.arenas.delete(id);
-    await this.#tell({ kind: "removeArena", id });
+    await this.#tell({ kind: "removeArena", id }).catch(() => {}); // a dead worker has let go of it
   }
 
   /** Workers read messages only between two spells of work. */
@@ -101,7 +102,9 @@ export class Pool {
       Atomics.store(this.#control, LEAVE, 1);
       this.#wake();
     }
-    await Promise.all(this.#workers.map((worker) => worker.ask(message)));
+    await Promise.all(this.#workers.map((worker) => worker.ask(message))).catch((cause) => {
+      throw this.#error ?? cause;
+    });
   }
 
   #enter(): void {

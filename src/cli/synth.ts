@@ -13,6 +13,7 @@ import {
 } from "../checkpoint/synth/index.ts";
 import { FolderSink } from "../checkpoint/synth/sink-node.ts";
 import { UsageError } from "../errors.ts";
+import { o200kHarmonySpecials } from "../tokenizer/index.ts";
 import { integer, SMALL_CHECKPOINT } from "./arguments.ts";
 
 interface Options {
@@ -57,7 +58,7 @@ async function run(options: Options): Promise<void> {
     ...{ shape, format, seed: options.seed },
     ...(layers === undefined ? {} : { layers }),
     ...(dense === undefined ? {} : { dense }),
-    ...(tokenizer === undefined ? {} : { tokenizer: tokenizer.gguf }),
+    tokenizer: tokenizer?.gguf ?? specialTokens(SHAPES[shape].vocabSize),
   };
   const sink = await FolderSink.create(out, totalBytes(plannedFiles(synth).files));
   const onInterrupt = (): void => void sink.abandon().finally(() => process.exit(130));
@@ -125,6 +126,14 @@ async function smallTokenizer(): Promise<
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
+}
+
+/** The published vocabulary's special tokens, as in published files; its ordinary tokens aren't at hand. */
+export function specialTokens(vocabSize: number): GgufTokenizer {
+  const added_tokens = [...o200kHarmonySpecials()]
+    .map(([name, id]) => ({ id, content: id === 200018 ? "<|endofprompt|>" : name }))
+    .filter(({ id }) => id <= 200018 && id < vocabSize); // fillers from there on
+  return tokenizerFromJson({ model: { vocab: {}, merges: [] }, added_tokens }, vocabSize);
 }
 
 /** Shows how far it is, where somebody watches. */

@@ -482,7 +482,9 @@ export class SimdEngine implements Ops {
       ]);
       // what isn't visible weighs nothing, also where the row's sum is NaN
       const visible = this.#home(row + (offset + low) * 4, end - low);
-      this.#home(weights.at + i * n * 4, n).fill(0).set(visible, low);
+      this.#home(weights.at + i * n * 4, n)
+        .fill(0)
+        .set(visible, low);
     }
     return { weights, sink };
   }

@@ -2,9 +2,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import {
+  bytesOnDisk,
   type DenseType,
   type GgufTokenizer,
-  plannedFiles,
   SHAPES,
   type ShapeName,
   type SynthOptions,
@@ -23,6 +23,7 @@ interface Options {
   readonly out: string;
   readonly seed: number;
   readonly dense?: DenseType;
+  readonly sparse?: boolean;
   readonly json?: boolean;
 }
 
@@ -43,6 +44,7 @@ export function register(program: Command): void {
         "GGUF: type of embeddings and attention (default: bf16, the others' values)",
       ).choices([...["bf16", "f32", "q8_0"]]),
     )
+    .option("--sparse", "leave the experts' matrices out: zeros that take no room on the disk")
     .option("--json", "print the result as JSON")
     .action(run);
 }
@@ -58,9 +60,10 @@ async function run(options: Options): Promise<void> {
     ...{ shape, format, seed: options.seed },
     ...(layers === undefined ? {} : { layers }),
     ...(dense === undefined ? {} : { dense }),
+    ...(options.sparse && { sparse: true }),
     tokenizer: tokenizer?.gguf ?? specialTokens(SHAPES[shape].vocabSize),
   };
-  const sink = await FolderSink.create(out, totalBytes(plannedFiles(synth).files));
+  const sink = await FolderSink.create(out, bytesOnDisk(synth));
   const onInterrupt = (): void => void sink.abandon().finally(() => process.exit(130));
   process.once("SIGINT", onInterrupt);
   try {

@@ -1,28 +1,68 @@
 /**
  * The orders of weights in memory, made once at load from row-major ones: what each is for stands at the kernel that reads it.
+ * Row 2i lies at `even` + i · step, row 2i + 1 at `odd` + i · step: rows of one tensor, or of two that alternate.
  */
 
 /** 8 rows a group: codes [rows, blocks, 16] and scales [rows, blocks] to [groups, blocks, 128] and [groups, blocks, 8]. */
-export function repack_mxfp4(codes: usize, scales: usize, groups: i32, blocks: i32, to: usize, toScales: usize): void {
-  const row = blocks << 4;
+export function repack_mxfp4(
+  even: usize, odd: usize, step: i32, evenScales: usize, oddScales: usize, scaleStep: i32,
+  groups: i32, blocks: i32, to: usize, toScales: usize,
+): void {
   for (let g = 0; g < groups; g++) {
     for (let b = 0; b < blocks; b++) {
-      transpose32(codes, row, to);
-      transpose32(codes + 4 * row, row, to + 16);
-      for (let r = 0; r < 8; r++) store<u8>(toScales + r, load<u8>(scales + r * blocks));
-      codes += 16;
+      const at = b << 4;
+      const a = even + at, c = odd + at;
+      transpose32(v128.load(a), v128.load(c), v128.load(a + step), v128.load(c + step), to);
+      transpose32(v128.load(a + 2 * step), v128.load(c + 2 * step), v128.load(a + 3 * step), v128.load(c + 3 * step), to + 16);
+      for (let r = 0; r < 4; r++) {
+        store<u8>(toScales + 2 * r, load<u8>(evenScales + b + r * scaleStep));
+        store<u8>(toScales + 2 * r + 1, load<u8>(oddScales + b + r * scaleStep));
+      }
       to += 128;
-      scales += 1;
       toScales += 8;
     }
-    codes += 7 * row;
-    scales += 7 * blocks;
+    even += 4 * step;
+    odd += 4 * step;
+    evenScales += 4 * scaleStep;
+    oddScales += 4 * scaleStep;
   }
 }
 
+/** The same from ggml's blocks of 17 bytes: the scale, then bytes j of elements j (low nibble) and j + 16 (high). */
+export function repack_mxfp4_ggml(
+  even: usize, odd: usize, step: i32, groups: i32, blocks: i32, to: usize, toScales: usize,
+): void {
+  for (let g = 0; g < groups; g++) {
+    for (let b = 0; b < blocks; b++) {
+      const a = even + b * 17, c = odd + b * 17;
+      transpose32(fromGgml(a), fromGgml(c), fromGgml(a + step), fromGgml(c + step), to);
+      transpose32(fromGgml(a + 2 * step), fromGgml(c + 2 * step), fromGgml(a + 3 * step), fromGgml(c + 3 * step), to + 16);
+      for (let r = 0; r < 4; r++) {
+        store<u8>(toScales + 2 * r, load<u8>(a + r * step));
+        store<u8>(toScales + 2 * r + 1, load<u8>(c + r * step));
+      }
+      to += 128;
+      toScales += 8;
+    }
+    even += 4 * step;
+    odd += 4 * step;
+  }
+}
+
+/** The codes of a block in OpenAI's order: byte j holds elements 2j and 2j + 1. */
+function fromGgml(block: usize): v128 {
+  const codes = v128.load(block, 1);
+  const nibbles = i8x16.splat(15);
+  const low = v128.and(codes, nibbles), high = v128.and(i16x8.shr_u(codes, 4), nibbles);
+  const bytes = i16x8.splat(255);
+  return i8x16.narrow_i16x8_u(
+    v128.and(v128.or(low, i16x8.shr_u(low, 4)), bytes), v128.and(v128.or(high, i16x8.shr_u(high, 4)), bytes));
+}
+
 /** 4 rows of 4 words to 4 vectors, 32 bytes apart. */
-function transpose32(from: usize, row: i32, to: usize): void {
-  const a = v128.load(from), b = v128.load(from + row), c = v128.load(from + 2 * row), d = v128.load(from + 3 * row);
+// @ts-ignore: decorator
+@inline
+function transpose32(a: v128, b: v128, c: v128, d: v128, to: usize): void {
   const ab = i32x4.shuffle(a, b, 0, 4, 1, 5), cd = i32x4.shuffle(c, d, 0, 4, 1, 5);
   const ef = i32x4.shuffle(a, b, 2, 6, 3, 7), gh = i32x4.shuffle(c, d, 2, 6, 3, 7);
   v128.store(to, i64x2.shuffle(ab, cd, 0, 2));
@@ -32,22 +72,27 @@ function transpose32(from: usize, row: i32, to: usize): void {
 }
 
 /** 8 rows a group: blocks of 34 bytes (ggml's) to [groups, blocks, 256] and float16 scales [groups, blocks, 8]. */
-export function repack_q8_0(from: usize, groups: i32, blocks: i32, to: usize, toScales: usize): void {
-  const row = blocks * 34;
+export function repack_q8_0(
+  even: usize, odd: usize, step: i32, groups: i32, blocks: i32, to: usize, toScales: usize,
+): void {
   for (let g = 0; g < groups; g++) {
     for (let b = 0; b < blocks; b++) {
-      for (let r = 0; r < 8; r++) store<u16>(toScales + (r << 1), load<u16>(from + r * row));
-      transpose16(
-        pairs(from + 2), pairs(from + row + 2), pairs(from + 2 * row + 2), pairs(from + 3 * row + 2),
-        pairs(from + 4 * row + 2), pairs(from + 5 * row + 2), pairs(from + 6 * row + 2), pairs(from + 7 * row + 2), to, 16);
-      transpose16(
-        pairs(from + 18), pairs(from + row + 18), pairs(from + 2 * row + 18), pairs(from + 3 * row + 18),
-        pairs(from + 4 * row + 18), pairs(from + 5 * row + 18), pairs(from + 6 * row + 18), pairs(from + 7 * row + 18), to + 128, 16);
-      from += 34;
-      to += 256;
+      const a = even + b * 34, c = odd + b * 34;
+      for (let r = 0; r < 4; r++) {
+        store<u16>(toScales + 4 * r, load<u16>(a + r * step));
+        store<u16>(toScales + 4 * r + 2, load<u16>(c + r * step));
+      }
+      for (let half = 2; half < 34; half += 16) {
+        const e = a + half, o = c + half;
+        transpose16(
+          pairs(e), pairs(o), pairs(e + step), pairs(o + step),
+          pairs(e + 2 * step), pairs(o + 2 * step), pairs(e + 3 * step), pairs(o + 3 * step), to, 16);
+        to += 128;
+      }
       toScales += 16;
     }
-    from += 7 * row;
+    even += 4 * step;
+    odd += 4 * step;
   }
 }
 
@@ -57,45 +102,44 @@ function pairs(at: usize): v128 {
   return i8x16.shuffle(v, v, 0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
 }
 
-/** 16 rows a group, bfloat16 [rows, cols] to [groups, cols, 16]; cols is a multiple of 8, or the last few go one by one. */
-export function repack_bf16(from: usize, groups: i32, cols: i32, to: usize): void {
-  const row = cols << 1;
+/** 16 rows a group, bfloat16 [rows, cols] to [groups, cols, 16]; columns beyond a multiple of 8 go one by one. */
+export function repack_bf16(even: usize, odd: usize, step: i32, groups: i32, cols: i32, to: usize): void {
   for (let g = 0; g < groups; g++) {
     let c = 0;
     for (; c + 8 <= cols; c += 8) {
       for (let half = 0; half < 2; half++) {
-        const at = from + half * 8 * row;
+        const e = even + (c << 1) + half * 4 * step, o = odd + (c << 1) + half * 4 * step;
         transpose16(
-          v128.load(at), v128.load(at + 4 * row), v128.load(at + row), v128.load(at + 5 * row),
-          v128.load(at + 2 * row), v128.load(at + 6 * row), v128.load(at + 3 * row), v128.load(at + 7 * row),
+          v128.load(e), v128.load(e + 2 * step), v128.load(o), v128.load(o + 2 * step),
+          v128.load(e + step), v128.load(e + 3 * step), v128.load(o + step), v128.load(o + 3 * step),
           to + (half << 4), 32);
       }
-      from += 16;
       to += 256;
     }
     for (; c < cols; c++) {
       for (let r = 0; r < 16; r++) {
         // row 8h + 4u + i lies in lane 2i + u of half h
         const lane = (r & 8) | ((r & 3) << 1) | ((r >> 2) & 1);
-        store<u16>(to + (lane << 1), load<u16>(from + r * row));
+        store<u16>(to + (lane << 1), load<u16>((r & 1 ? odd : even) + (r >> 1) * step + (c << 1)));
       }
-      from += 2;
       to += 32;
     }
-    from += 15 * row;
+    even += 8 * step;
+    odd += 8 * step;
   }
 }
 
 /** 16 rows a group, float32 [rows, cols] to [groups, cols, 16]. */
-export function repack_f32(from: usize, groups: i32, cols: i32, to: usize): void {
-  const row = cols << 2;
+export function repack_f32(even: usize, odd: usize, step: i32, groups: i32, cols: i32, to: usize): void {
   for (let g = 0; g < groups; g++) {
     for (let c = 0; c < cols; c++) {
-      for (let r = 0; r < 16; r++) store<f32>(to + (r << 2), load<f32>(from + r * row));
-      from += 4;
+      for (let r = 0; r < 16; r++) {
+        store<f32>(to + (r << 2), load<f32>((r & 1 ? odd : even) + (r >> 1) * step + (c << 2)));
+      }
       to += 64;
     }
-    from += 15 * row;
+    even += 8 * step;
+    odd += 8 * step;
   }
 }
 

@@ -1,9 +1,11 @@
 /** gpt-oss in TypeScript: the public API. Harmony, the tokenizer, checkpoint files and the oracle have subpaths of their own. */
 export type { ModelConfig } from "./config.ts";
+export type { EngineOptions } from "./engine/index.ts";
 export type { HostTensor } from "./engine/ops.ts";
 export {
   CheckpointError,
   ConfigError,
+  EngineError,
   type ErrorDetails,
   GptOssError,
   TokenizerError,

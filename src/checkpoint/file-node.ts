@@ -34,13 +34,19 @@ class NodeFile implements RandomAccessFile {
   async read(offset: number, length: number): Promise<Uint8Array> {
     checkRange(this, offset, length);
     const bytes = new Uint8Array(length);
+    await this.readInto(offset, bytes);
+    return bytes;
+  }
+
+  async readInto(offset: number, target: Uint8Array): Promise<void> {
+    const { length } = target;
+    checkRange(this, offset, length);
     for (let done = 0; done < length; ) {
       const wanted = Math.min(length - done, MAX_READ);
-      const { bytesRead } = await this.#handle.read(bytes, done, wanted, offset + done);
+      const { bytesRead } = await this.#handle.read(target, done, wanted, offset + done);
       if (bytesRead === 0) endsEarly(this, offset + done);
       done += bytesRead;
     }
-    return bytes;
   }
 
   async close(): Promise<void> {

@@ -8,6 +8,8 @@ export interface RandomAccessFile {
   readonly size: number;
   /** Reads bytes [offset, offset + length); fails if the file ends before. */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** The same into memory of the caller's, which may be shared with threads, where the file can do that without a copy. */
+  readInto?(offset: number, target: Uint8Array): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -50,6 +52,12 @@ export class MemoryFile implements RandomAccessFile {
   }
 
   async close(): Promise<void> {}
+}
+
+/** Fills `target` with a file's bytes from `offset` on. */
+export async function readInto(file: RandomAccessFile, offset: number, target: Uint8Array): Promise<void> {
+  if (file.readInto) await file.readInto(offset, target);
+  else target.set(await file.read(offset, target.length));
 }
 
 /** Throws unless [offset, offset + length) lies within the file, so that no length read from a file is believed. */

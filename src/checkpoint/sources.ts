@@ -1,7 +1,7 @@
 import { CheckpointError } from "../errors.ts";
 import { checkScales, fromGgufBlocks, GGUF_MXFP4_BLOCK } from "./mxfp4-blocks.ts";
 import type { StoredTensor, TensorTable } from "./tensors.ts";
-import type { EncodedRows, Encoding, WeightSource } from "./weights.ts";
+import type { EncodedRows, Encoding, StoredRange, StoredRows, WeightSource } from "./weights.ts";
 
 /**
  * Weights as file ranges: each source turns the bytes of one file format into the one form of `weights.ts`,
@@ -41,10 +41,25 @@ export function plainSource(tensor: StoredTensor, part?: { first: number; rows: 
   const { first: offset, rows } = part ?? { first: 0, rows: allRows };
   const encoding = PLAIN.get(tensor.dtype)!;
   const stride = rowBytes(encoding, cols);
-  return source({ name: tensor.name, encoding, matrices, rows, cols }, async (matrix, first, count) => {
-    const at = tensor.offset + (matrix * allRows + offset + first) * stride;
-    return { data: await tensor.file.read(at, count * stride) };
-  });
+  const data = {
+    file: tensor.file,
+    offset: tensor.offset + offset * stride,
+    matrixBytes: allRows * stride,
+    rowBytes: stride,
+  };
+  const form = { name: tensor.name, encoding, matrices, rows, cols };
+  const stored: StoredRows = { form: "encoded", parts: [{ data }] };
+  return source({ ...form, stored }, async (matrix, first, count) => ({
+    data: await readRange(data, matrix, first, count),
+  }));
+}
+
+/** Bytes of rows [first, first + count). */
+function readRange(range: StoredRange, matrix: number, first: number, count: number): Promise<Uint8Array> {
+  return range.file.read(
+    range.offset + matrix * range.matrixBytes + first * range.rowBytes,
+    count * range.rowBytes,
+  );
 }
 
 /** Elements [first, first + length) of a vector. */
@@ -66,13 +81,23 @@ export function mxfp4Source(
   const groups = blocksInRow(cols, names.blocks);
   const blocks = tensors.take(names.blocks, [matrices, rows, groups, 16], ["U8"]);
   const scales = tensors.take(names.scales, [matrices, rows, groups], ["U8"]);
+  const range = (tensor: StoredTensor, stride: number): StoredRange => {
+    return { file: tensor.file, offset: tensor.offset, matrixBytes: rows * stride, rowBytes: stride };
+  };
+  const part = { data: range(blocks, groups * 16), scales: range(scales, groups) };
   return source(
-    { name: blocks.name, encoding: "mxfp4", matrices, rows, cols },
+    {
+      name: blocks.name,
+      encoding: "mxfp4",
+      matrices,
+      rows,
+      cols,
+      stored: { form: "encoded", parts: [part] },
+    },
     async (matrix, first, count) => {
-      const start = (matrix * rows + first) * groups;
       const [data, scaleBytes] = await Promise.all([
-        blocks.file.read(blocks.offset + start * 16, count * groups * 16),
-        scales.file.read(scales.offset + start, count * groups),
+        readRange(part.data, matrix, first, count),
+        readRange(part.scales, matrix, first, count),
       ]);
       checkScales(scaleBytes, groups, first, { name: scales.name, file: scales.file.name, matrix });
       return { data, scales: scaleBytes };
@@ -95,10 +120,12 @@ export function ggufMxfp4Source(tensor: StoredTensor): WeightSource {
   const [matrices, rows, cols] = as3d(tensor.shape);
   const groups = cols / 32;
   const stride = groups * GGUF_MXFP4_BLOCK;
+  const range = { file: tensor.file, offset: tensor.offset, matrixBytes: rows * stride, rowBytes: stride };
+  const stored: StoredRows = { form: "ggml-mxfp4", parts: [{ data: range }] };
   return source(
-    { name: tensor.name, encoding: "mxfp4", matrices, rows, cols },
+    { name: tensor.name, encoding: "mxfp4", matrices, rows, cols, stored },
     async (matrix, first, count) => {
-      const packed = await tensor.file.read(tensor.offset + (matrix * rows + first) * stride, count * stride);
+      const packed = await readRange(range, matrix, first, count);
       const { data, scales } = fromGgufBlocks(packed);
       checkScales(scales, groups, first, { name: tensor.name, file: tensor.file.name, matrix });
       return { data, scales };
@@ -111,7 +138,11 @@ export function interleavedRows(even: WeightSource, odd: WeightSource): WeightSo
   sameForm(even, odd);
   const { name, encoding, matrices, cols } = even;
   const stride = rowBytes(encoding, cols);
-  return source({ name, encoding, matrices, rows: 2 * even.rows, cols }, async (matrix, first, count) => {
+  const [a, b] = [even.stored, odd.stored];
+  const together: StoredRows | undefined =
+    a && b && a.form === b.form ? { form: a.form, parts: [a.parts[0], b.parts[0]] } : undefined;
+  const form = { name, encoding, matrices, rows: 2 * even.rows, cols, ...(together && { stored: together }) };
+  return source(form, async (matrix, first, count) => {
     const firstEven = Math.ceil(first / 2);
     const firstOdd = first >> 1;
     const end = first + count;
@@ -164,7 +195,7 @@ export function as3d(shape: readonly number[]): [number, number, number] {
 
 /** Adds to a reader what all sources have in common: the check of the range, and the frame of the result. */
 export function source(
-  form: { name: string; encoding: Encoding; matrices: number; rows: number; cols: number },
+  form: Omit<WeightSource, "readRows">,
   read: (
     matrix: number,
     first: number,

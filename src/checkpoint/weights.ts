@@ -1,4 +1,5 @@
 import type { ModelConfig } from "../config.ts";
+import type { RandomAccessFile } from "./file.ts";
 
 /**
  * How the elements of a weight are stored once a reader has undone what is peculiar to its file format:
@@ -34,6 +35,30 @@ export interface WeightSource {
   readonly cols: number;
   /** Reads rows [first, first + count) of one matrix. */
   readRows(matrix: number, first: number, count: number): Promise<EncodedRows>;
+  /** Where the rows lie in files, if they do, for engines that read them straight into place. */
+  readonly stored?: StoredRows;
+}
+
+/** Row r of a matrix lies in part r mod parts: one part, or two whose rows alternate (gate and up of a GGUF file). */
+export interface StoredRows {
+  /** `encoded`: as the encoding says; `ggml-mxfp4`: blocks of 17 bytes, the scale first, then ggml's order of nibbles. */
+  readonly form: "encoded" | "ggml-mxfp4";
+  readonly parts: readonly [StoredPart] | readonly [StoredPart, StoredPart];
+}
+
+export interface StoredPart {
+  readonly data: StoredRange;
+  /** MXFP4 in the form `encoded`. */
+  readonly scales?: StoredRange;
+}
+
+/** Rows one after the other, matrix by matrix. */
+export interface StoredRange {
+  readonly file: RandomAccessFile;
+  /** Of row 0 of matrix 0. */
+  readonly offset: number;
+  readonly matrixBytes: number;
+  readonly rowBytes: number;
 }
 
 /** Every weight of a model, in forward order; matrices are [out, in]. `W` is a source on file or an engine's own form. */

@@ -2,10 +2,11 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { EngineOptions } from "../engine/index.ts";
 import { UsageError } from "../errors.ts";
+import type { LoadOptions } from "../generation/model.ts";
 import { developerMessage, type Message, type ReasoningEffort, systemMessage } from "../harmony/index.ts";
 import { DIALECTS, type DialectName } from "../numerics/dialects.ts";
+import { loadProgress } from "./progress.ts";
 
 /** The trained checkpoint that the package brings along. */
 export const SMALL_CHECKPOINT: string = fileURLToPath(new URL("../../golden/small", import.meta.url));
@@ -23,7 +24,7 @@ export function modelPath(model: string | undefined): string {
   });
 }
 
-export function dialectOption(): Option {
+function dialectOption(): Option {
   return new Option("--dialect <name>", "rounding points to follow")
     .choices(Object.keys(DIALECTS))
     .default("int16");
@@ -33,7 +34,7 @@ export function modelOption(): Option {
   return new Option("--model <path>", "checkpoint folder or .gguf file (default: the small checkpoint)");
 }
 
-export function threadsOption(): Option {
+function threadsOption(): Option {
   return new Option("--threads <n>", "threads of int16 and int8 (default: one a processor)").argParser(
     integer(1),
   );
@@ -44,6 +45,8 @@ export interface EngineFlags {
   dialect: DialectName;
   threads?: number;
   kvCache?: "f32" | "bf16";
+  memory?: number;
+  dense?: "q8_0";
 }
 
 export function engineFlags(command: Command): Command {
@@ -51,12 +54,37 @@ export function engineFlags(command: Command): Command {
     .addOption(dialectOption())
     .addOption(threadsOption())
     .addOption(
+      new Option(
+        "--memory <size>",
+        "stay within so much memory, as 12GiB, and read experts again when needed",
+      ).argParser(byteSize),
+    )
+    .addOption(new Option("--dense <type>", "quantise bf16 matrices as they are read").choices(["q8_0"]))
+    .addOption(
       new Option("--kv-cache <type>", "how keys and values are kept (default: f32)").choices(["f32", "bf16"]),
     );
 }
 
-export function engineOptions({ dialect, threads, kvCache }: EngineFlags): EngineOptions {
-  return { dialect, ...(threads !== undefined && { threads }), ...(kvCache !== undefined && { kvCache }) };
+const UNITS: Readonly<Record<string, number>> = { "": 0, K: 1, M: 2, G: 3, T: 4 };
+
+/** Parses a number of bytes: 12GiB or 12G, 800MB (powers of 1000), 8589934592. */
+function byteSize(text: string): number {
+  const [, number, unit = "", binary, b] = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)(B?)$/i.exec(text.trim()) ?? [];
+  const bytes = Number(number) * (b && !binary ? 1000 : 1024) ** UNITS[unit.toUpperCase()]!;
+  if (!(bytes >= 1)) throw new InvalidArgumentError("Expected a size such as 12GiB or 800MB.");
+  return Math.floor(bytes);
+}
+
+/** Only what the user gave: the rest is the library's to decide. */
+export function loadOptions({ dialect, threads, kvCache, memory, dense }: EngineFlags): LoadOptions {
+  return {
+    dialect,
+    ...(threads !== undefined && { threads }),
+    ...(kvCache !== undefined && { kvCache }),
+    ...(memory !== undefined && { memory }),
+    ...(dense !== undefined && { dense }),
+    onProgress: loadProgress(),
+  };
 }
 
 export function effortOption(): Option {

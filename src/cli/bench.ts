@@ -3,8 +3,9 @@ import type { Ops } from "../engine/ops.ts";
 import { SimdEngine } from "../engine/simd/index.ts";
 import { UsageError } from "../errors.ts";
 import { load } from "../generation/model.ts";
+import type { KvCache } from "../model/kv-cache.ts";
 import type { Transformer } from "../model/transformer.ts";
-import { type EngineFlags, engineFlags, engineOptions, integer, modelPath } from "./arguments.ts";
+import { type EngineFlags, engineFlags, integer, loadOptions, modelPath } from "./arguments.ts";
 
 interface Options extends EngineFlags {
   prompt: number;
@@ -16,7 +17,9 @@ interface Options extends EngineFlags {
 export function register(program: Command): void {
   const command = program
     .command("bench")
-    .description("measure loading, prefill and decoding speed, and peak memory, on fixed pseudo-random ids")
+    .description(
+      "measure loading, prefill and decoding speed, and peak memory, on fixed pseudo-random ids, after a short warm-up",
+    )
     .argument("[model]", "checkpoint folder or .gguf file (default: the small checkpoint)");
   engineFlags(command)
     .option("--prompt <n>", "tokens of the prompt", integer(1), 512)
@@ -37,6 +40,8 @@ export interface BenchResult {
   readonly prefill: Rate;
   /** `context` is the length of the context when decoding began. */
   readonly decode: Rate & { readonly context: number };
+  /** Bytes of experts read while decoding, under a memory budget. */
+  readonly fetchedBytesPerToken: number;
   readonly peakRssBytes: number;
   readonly heapBytes: number;
 }
@@ -50,7 +55,7 @@ interface Rate {
 async function run(model: string | undefined, options: Options): Promise<void> {
   const path = modelPath(model);
   const start = performance.now();
-  await using loaded = await load(path, { ...engineOptions(options), tokenizer: false });
+  await using loaded = await load(path, { ...loadOptions(options), tokenizer: false });
   const loadSeconds = (performance.now() - start) / 1000;
   const { transformer } = loaded;
   const { ops, config } = transformer;
@@ -60,7 +65,7 @@ async function run(model: string | undefined, options: Options): Promise<void> {
       found: options.prompt + options.gen,
     });
   }
-  const { prefill, decode } = await measure(transformer, options);
+  const { prefill, decode, fetched } = await measure(transformer, options);
   const result: BenchResult = {
     model: path,
     dialect: ops.dialect.name,
@@ -70,6 +75,7 @@ async function run(model: string | undefined, options: Options): Promise<void> {
     load: { seconds: round(loadSeconds) },
     prefill,
     decode: { ...decode, context: options.prompt },
+    fetchedBytesPerToken: Math.round(fetched / options.gen),
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
     heapBytes: process.memoryUsage().heapUsed,
   };
@@ -81,11 +87,10 @@ async function run(model: string | undefined, options: Options): Promise<void> {
 async function measure(
   transformer: Transformer,
   { prompt, gen, chunk }: Options,
-): Promise<{ prefill: Rate; decode: Rate }> {
+): Promise<{ prefill: Rate; decode: Rate; fetched: number }> {
   const { config, ops } = transformer;
-  using cache = transformer.createCache();
   const ids = Array.from({ length: prompt + gen }, (_, i) => pseudoRandom(i) % config.vocabSize);
-  const pass = async (part: readonly number[]): Promise<void> => {
+  const pass = async (part: readonly number[], cache: KvCache): Promise<void> => {
     ops.read(await transformer.forward(part, cache, { lastOnly: true }));
   };
   const time = async (tokens: number, work: () => Promise<void>): Promise<Rate> => {
@@ -94,13 +99,21 @@ async function measure(
     const seconds = (performance.now() - start) / 1000;
     return { tokens, seconds: round(seconds), tokensPerSecond: round(tokens / seconds) };
   };
+  {
+    // so that compilation and first touches of memory are not in the figures
+    using cache = transformer.createCache();
+    for (const part of [ids.slice(0, 32), ids.slice(0, 1), ids.slice(0, 1)]) await pass(part, cache);
+  }
+  using cache = transformer.createCache();
   const prefill = await time(prompt, async () => {
-    for (let at = 0; at < prompt; at += chunk) await pass(ids.slice(at, Math.min(at + chunk, prompt)));
+    for (let at = 0; at < prompt; at += chunk) await pass(ids.slice(at, Math.min(at + chunk, prompt)), cache);
   });
+  const fetchedBytes = (): number => (ops instanceof SimdEngine ? ops.fetchedBytes : 0);
+  const before = fetchedBytes();
   const decode = await time(gen, async () => {
-    for (const id of ids.slice(prompt)) await pass([id]);
+    for (const id of ids.slice(prompt)) await pass([id], cache);
   });
-  return { prefill, decode };
+  return { prefill, decode, fetched: fetchedBytes() - before };
 }
 
 /** 31 bits; the constants are those of Knuth's multiplicative hash and of murmur3's finaliser. */
@@ -125,7 +138,7 @@ function round(x: number): number {
   return Number(x.toPrecision(5));
 }
 
-function print({ load, prefill, decode, peakRssBytes, ...about }: BenchResult): void {
+function print({ load, prefill, decode, peakRssBytes, fetchedBytesPerToken, ...about }: BenchResult): void {
   console.log(
     `${about.model}: ${about.dialect}, ${about.threads} threads, SIMD ${about.simd}, ${about.runtime}`,
   );
@@ -136,5 +149,8 @@ function print({ load, prefill, decode, peakRssBytes, ...about }: BenchResult): 
   console.log(
     `decode   ${decode.tokensPerSecond} tokens/s (${decode.tokens} tokens after ${decode.context})`,
   );
+  if (fetchedBytesPerToken > 0) {
+    console.log(`fetched  ${(fetchedBytesPerToken / 2 ** 20).toFixed(1)} MiB of experts a token`);
+  }
   console.log(`memory   ${(peakRssBytes / 2 ** 30).toFixed(2)} GiB at its peak`);
 }

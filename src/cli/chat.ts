@@ -4,21 +4,21 @@ import { GptOssError } from "../errors.ts";
 import { chat } from "../generation/chat.ts";
 import { load } from "../generation/model.ts";
 import type { Message, ReasoningEffort } from "../harmony/index.ts";
-import type { DialectName } from "../numerics/dialects.ts";
 import {
-  dialectOption,
+  type EngineFlags,
   effortOption,
+  engineFlags,
   integer,
+  loadOptions,
   modelOption,
   modelPath,
   number,
   preamble,
-  threadsOption,
 } from "./arguments.ts";
 import { dim, printable, today } from "./terminal.ts";
 
 export function register(program: Command): void {
-  program
+  const command = program
     .command("chat")
     .description("talk with a model; its reasoning is dimmed")
     .addOption(modelOption())
@@ -30,20 +30,17 @@ export function register(program: Command): void {
       number(0, 100),
     )
     .option("--seed <s>", "seed of the sampling", integer(Number.MIN_SAFE_INTEGER), 0)
-    .option("--date <yyyy-mm-dd>", "date that the model is told", today())
-    .addOption(dialectOption())
-    .addOption(threadsOption())
-    .action(run);
+    .option("--date <yyyy-mm-dd>", "date that the model is told", today());
+  engineFlags(command).action(run);
 }
 
-interface Options {
+interface Options extends EngineFlags {
   model?: string;
   effort: ReasoningEffort;
   instructions?: string;
   temperature?: number;
   seed: number;
   date: string;
-  dialect: DialectName;
 }
 
 const HELP =
@@ -51,7 +48,7 @@ const HELP =
 
 async function run(options: Options): Promise<void> {
   const { stdout } = process;
-  await using model = await load(modelPath(options.model), { dialect: options.dialect });
+  await using model = await load(modelPath(options.model), loadOptions(options));
   stdout.write(`${dim(`${model.checkpoint.location}. ${HELP}`, stdout)}\n`);
 
   let effort = options.effort;

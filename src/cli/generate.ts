@@ -5,21 +5,21 @@ import { type ChatToken, chat } from "../generation/chat.ts";
 import type { GeneratedToken, GenerateOptions } from "../generation/generate.ts";
 import { load, type Model } from "../generation/model.ts";
 import type { Message, ReasoningEffort } from "../harmony/index.ts";
-import type { DialectName } from "../numerics/dialects.ts";
 import {
-  dialectOption,
+  type EngineFlags,
   effortOption,
+  engineFlags,
   integer,
+  loadOptions,
   modelOption,
   modelPath,
   number,
   preamble,
   readIds,
-  threadsOption,
 } from "./arguments.ts";
 import { dim, printable, today } from "./terminal.ts";
 
-interface Options {
+interface Options extends EngineFlags {
   model?: string;
   ids?: string;
   maxTokens?: number;
@@ -30,7 +30,6 @@ interface Options {
   seed: number;
   stop: string[];
   logprobs: number;
-  dialect: DialectName;
   effort: ReasoningEffort;
   instructions?: string;
   date: string;
@@ -38,7 +37,7 @@ interface Options {
 }
 
 export function register(program: Command): void {
-  program
+  const command = program
     .command("generate")
     .description("answer one prompt; the answer goes to stdout, the reasoning to stderr")
     .argument("[prompt]", 'the question ("-", or nothing in a pipe: read it from stdin)')
@@ -63,11 +62,8 @@ export function register(program: Command): void {
     .option("--logprobs <n>", "with --json: also the n most probable tokens at each step", integer(0), 0)
     .addOption(effortOption())
     .option("--instructions <text>", "instructions for the developer message")
-    .option("--date <yyyy-mm-dd>", "date that the model is told", today())
-    .addOption(dialectOption())
-    .addOption(threadsOption())
-    .option("--json", "print {ids, text, logprobs, finish_reason, timing}")
-    .action(run);
+    .option("--date <yyyy-mm-dd>", "date that the model is told", today());
+  engineFlags(command).option("--json", "print {ids, text, logprobs, finish_reason, timing}").action(run);
 }
 
 async function run(prompt: string | undefined, options: Options): Promise<void> {
@@ -78,7 +74,7 @@ async function run(prompt: string | undefined, options: Options): Promise<void> 
   const messages = ids ? [] : [...preamble(options), question(await readPrompt(prompt))];
 
   const start = performance.now();
-  await using model = await load(modelPath(options.model), { dialect: options.dialect });
+  await using model = await load(modelPath(options.model), loadOptions(options));
   const loaded = performance.now();
   const tokens: AnyToken[] = [];
   const times: number[] = [];
@@ -99,7 +95,7 @@ function question(content: string): Message {
 }
 
 /** Options that the user gave; the rest is left to the model's defaults. */
-function generateOptions(options: Omit<Options, "effort" | "date" | "dialect">): GenerateOptions {
+function generateOptions(options: Omit<Options, "effort" | "date" | keyof EngineFlags>): GenerateOptions {
   const { maxTokens, temperature, topK, topP, minP, seed, stop, logprobs } = options;
   return {
     seed,

@@ -2,9 +2,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import {
+  bytesOnDisk,
   type DenseType,
   type GgufTokenizer,
-  plannedFiles,
   SHAPES,
   type ShapeName,
   type SynthOptions,
@@ -13,6 +13,7 @@ import {
 } from "../checkpoint/synth/index.ts";
 import { FolderSink } from "../checkpoint/synth/sink-node.ts";
 import { UsageError } from "../errors.ts";
+import { o200kHarmonySpecials } from "../tokenizer/index.ts";
 import { integer, SMALL_CHECKPOINT } from "./arguments.ts";
 
 interface Options {
@@ -22,6 +23,7 @@ interface Options {
   readonly out: string;
   readonly seed: number;
   readonly dense?: DenseType;
+  readonly sparse?: boolean;
   readonly json?: boolean;
 }
 
@@ -42,6 +44,7 @@ export function register(program: Command): void {
         "GGUF: type of embeddings and attention (default: bf16, the others' values)",
       ).choices([...["bf16", "f32", "q8_0"]]),
     )
+    .option("--sparse", "leave the experts' matrices out: zeros that take no room on the disk")
     .option("--json", "print the result as JSON")
     .action(run);
 }
@@ -57,9 +60,10 @@ async function run(options: Options): Promise<void> {
     ...{ shape, format, seed: options.seed },
     ...(layers === undefined ? {} : { layers }),
     ...(dense === undefined ? {} : { dense }),
-    ...(tokenizer === undefined ? {} : { tokenizer: tokenizer.gguf }),
+    ...(options.sparse && { sparse: true }),
+    tokenizer: tokenizer?.gguf ?? specialTokens(SHAPES[shape].vocabSize),
   };
-  const sink = await FolderSink.create(out, totalBytes(plannedFiles(synth).files));
+  const sink = await FolderSink.create(out, bytesOnDisk(synth));
   const onInterrupt = (): void => void sink.abandon().finally(() => process.exit(130));
   process.once("SIGINT", onInterrupt);
   try {
@@ -125,6 +129,14 @@ async function smallTokenizer(): Promise<
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
+}
+
+/** The published vocabulary's special tokens, as in published files; its ordinary tokens aren't at hand. */
+export function specialTokens(vocabSize: number): GgufTokenizer {
+  const added_tokens = [...o200kHarmonySpecials()]
+    .map(([name, id]) => ({ id, content: id === 200018 ? "<|endofprompt|>" : name }))
+    .filter(({ id }) => id <= 200018 && id < vocabSize); // fillers from there on
+  return tokenizerFromJson({ model: { vocab: {}, merges: [] }, added_tokens }, vocabSize);
 }
 
 /** Shows how far it is, where somebody watches. */

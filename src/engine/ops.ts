@@ -12,11 +12,18 @@ import type { Dialect } from "../numerics/dialects.ts";
  * the order of each sum depends on nothing but the indices in it.
  */
 export interface Ops {
+  /** Which engine it is, for traces to tell. */
+  readonly engine: "reference" | "simd";
+
   /** The rounding points that this engine follows, and the arithmetic of RoPE's tables. */
   readonly dialect: Dialect;
 
-  /** Takes hold of a weight in the form that the other operations want. */
-  loadWeight(source: WeightSource, role: WeightRole): Promise<Weight>;
+  /**
+   * Takes hold of a weight in the form that the other operations want.
+   *
+   * @param onBytes told of bytes as they have been read, if they are read now
+   */
+  loadWeight(source: WeightSource, role: WeightRole, onBytes?: (bytes: number) => void): Promise<Weight>;
 
   /** Rows of the embedding, one a token: [T, hidden]. */
   embed(table: Weight, ids: readonly number[]): Awaitable<Tensor>;
@@ -76,6 +83,9 @@ export interface Ops {
 
   /** Softmax over the last dimension. */
   softmax(x: Tensor): Awaitable<Tensor>;
+
+  /** Tells which experts of a layer come next, for engines that have yet to fetch them. */
+  prefetchExperts?(ids: Tensor, weights: readonly Weight[]): void;
 
   /** Each token's chosen experts applied to x [T, in] or [T, k, in]: "tki,eoi->tko" with e = ids[t, k], plus bias[e]. */
   expertLinear(x: Tensor, ids: Tensor, weight: Weight, bias: Weight): Awaitable<Tensor>;

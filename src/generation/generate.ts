@@ -17,7 +17,7 @@ export interface GenerateOptions extends SamplingOptions {
   readonly topLogprobs?: number;
   /** Changes a copy of the logits [vocab] in place ahead of sampling: bias, bans, grammars. Log-probabilities stay the model's. */
   readonly adjustLogits?: (logits: Float32Array | Float64Array, position: number) => void;
-  /** Prompt tokens per forward pass; it changes speed and memory, never a bit of the result. Default 128. */
+  /** Prompt tokens per forward pass; it changes speed and memory, never a bit of the result. Default 512. */
   readonly chunkSize?: number;
   readonly hooks?: Hooks;
   /** Aborting rejects the pending step with the signal's reason. */
@@ -64,7 +64,7 @@ export async function* generate(
     maxTokens = Number.POSITIVE_INFINITY,
     stopTokens = [],
     stop = [],
-    chunkSize = 128,
+    chunkSize = 512,
     signal,
   } = options;
   if (!(maxTokens >= 1))

@@ -1,5 +1,7 @@
 import { type OpenCheckpoint, openCheckpoint } from "../checkpoint/open.ts";
-import { mapWeights } from "../checkpoint/weights.ts";
+import { quantizeDense } from "../checkpoint/quantize.ts";
+import { rowBytes } from "../checkpoint/sources.ts";
+import { mapWeights, type WeightSources } from "../checkpoint/weights.ts";
 import type { ModelConfig } from "../config.ts";
 import { createEngine, type EngineOptions } from "../engine/index.ts";
 import type { Ops } from "../engine/ops.ts";
@@ -10,6 +12,10 @@ import { type GenerationDefaults, readGenerationDefaults, readTokenizer } from "
 import { type GeneratedToken, type GenerateOptions, generate } from "./generate.ts";
 
 export interface LoadOptions extends EngineOptions {
+  /** `q8_0`: matrices of attention and vocabulary that the file has in more than 8 bits are quantised as they are read. */
+  readonly dense?: "q8_0";
+  /** Told of weights as they are read, in bytes of the file. */
+  readonly onProgress?: (done: number, total: number) => void;
   /** Whether to read the tokenizer, which raw ids don't need. Default true. */
   readonly tokenizer?: boolean;
 }
@@ -28,7 +34,15 @@ export async function load(from: string | OpenCheckpoint, options: LoadOptions =
   try {
     const ops = await createEngine(options);
     engine = ops;
-    const weights = await mapWeights(checkpoint.weights, (source, role) => ops.loadWeight(source, role));
+    const sources = options.dense === "q8_0" ? quantizeDense(checkpoint.weights) : checkpoint.weights;
+    const { onProgress } = options;
+    const total = onProgress ? await bytesToLoad(sources, options.memory === undefined) : 0;
+    let done = 0;
+    const onBytes = (bytes: number): void => {
+      done += bytes;
+      onProgress?.(done, total);
+    };
+    const weights = await mapWeights(sources, (source, role) => ops.loadWeight(source, role, onBytes));
     const transformer = new Transformer(checkpoint.config, weights, ops);
     const tokenizer = options.tokenizer === false ? undefined : await tokenizerOrError(checkpoint);
     return new Model(checkpoint, transformer, tokenizer, await readGenerationDefaults(checkpoint, tokenizer));
@@ -37,6 +51,17 @@ export async function load(from: string | OpenCheckpoint, options: LoadOptions =
     await checkpoint.close();
     throw error;
   }
+}
+
+/** Bytes of the matrices that an engine reads while it loads. */
+async function bytesToLoad(sources: WeightSources, withExperts: boolean): Promise<number> {
+  let sum = 0;
+  await mapWeights(sources, ({ encoding, matrices, rows, cols }, role) => {
+    if (role === "vector" || (role === "experts" && !withExperts)) return;
+    const scales = encoding === "mxfp4" ? cols / 32 : 0;
+    sum += matrices * rows * (rowBytes(encoding, cols) + scales);
+  });
+  return sum;
 }
 
 async function tokenizerOrError(checkpoint: OpenCheckpoint): Promise<Tokenizer | TokenizerError | undefined> {

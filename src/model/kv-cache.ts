@@ -41,7 +41,8 @@ export class KvCache implements Disposable {
       ring = await ops.createRing(end - first, numKeyValueHeads, headDim);
     } else if (end - first > ring.capacity) {
       // full layers grow by half to keep copying rare; sliding ones take exactly what a chunk of this size needs
-      const capacity = window === Number.POSITIVE_INFINITY ? Math.ceil(end * 1.5) : end - first;
+      const roomy = Math.max(end, Math.min(Math.ceil(end * 1.5), this.#config.maxContextLength));
+      const capacity = window === Number.POSITIVE_INFINITY ? roomy : end - first;
       ring = await ops.resizeRing(ring, capacity, first, position);
     }
     this.#rings[layer] = ring;

@@ -27,6 +27,7 @@ export async function mixtureOfExperts(
   const { router, gateUp, down } = weights;
   const logits = await tap(`${at}.router_logits`, ops.linear(t, router.weight, router.bias));
   const ids = await tap(`${at}.expert_ids`, ops.topK(logits, config.expertsPerToken));
+  ops.prefetchExperts?.(ids, [gateUp.weight, down.weight]);
   const shares = await tap(`${at}.expert_weights`, ops.softmax(await ops.gather(logits, ids)));
 
   const gateAndUp = await tap(`${at}.gate_up`, ops.expertLinear(t, ids, gateUp.weight, gateUp.bias));

@@ -26,6 +26,7 @@ export class Transformer {
   readonly ops: Ops;
   readonly #weights: ModelWeights<Weight>;
   readonly #frequencies: Float64Array;
+  #lastPass: Promise<unknown> = Promise.resolve();
 
   constructor(config: ModelConfig, weights: ModelWeights<Weight>, ops: Ops) {
     this.config = config;
@@ -40,12 +41,20 @@ export class Transformer {
   }
 
   /**
-   * Runs a chunk of T tokens that follow those in the cache, and adds them to it.
+   * Runs a chunk of T tokens that follow those in the cache, and adds them to it. Passes run one at a time: one that is
+   * asked for while another runs waits for it, so that a hook can't await a pass of its own. The logits are good until
+   * the next pass begins.
    *
    * @returns logits [T, vocab], or [1, vocab] of the last token with `lastOnly`
    * @throws UsageError for no ids, or an id without a row in the embedding
    */
-  async forward(ids: readonly number[], cache: KvCache, options: ForwardOptions = {}): Promise<Tensor> {
+  forward(ids: readonly number[], cache: KvCache, options: ForwardOptions = {}): Promise<Tensor> {
+    const pass = this.#lastPass.then(() => this.#forward(ids, cache, options));
+    this.#lastPass = pass.catch(() => {});
+    return pass;
+  }
+
+  async #forward(ids: readonly number[], cache: KvCache, options: ForwardOptions): Promise<Tensor> {
     const { config, ops } = this;
     const weights = this.#weights;
     checkIds(ids, cache.length, config);

@@ -53,6 +53,15 @@ describe("a GGUF file", () => {
     expect(await metadata!.strings("tokenizer.ggml.merges")).toEqual(["t 1", "t 2"]);
     expect((await metadata!.int32s("tokenizer.ggml.token_type"))!.length).toBe(2048);
     expect(metadata!.string("tokenizer.ggml.pre")).toBe("gpt-4o");
+    expect(metadata!.integer("tokenizer.ggml.eos_token_id")).toBeUndefined();
+  });
+  it("tells which tokens begin and end a text, as llama.cpp would otherwise guess", async () => {
+    const tokens = Array.from({ length: 2048 }, (_, i) => `t${i}`);
+    tokens.splice(7, 3, "<|startoftext|>", "<|endoftext|>", "<|return|>");
+    const tokenizer = { tokens, types: tokens.map(() => 1), merges: [] };
+    const { gguf: metadata } = await openFiles(await synthetic("gguf", { tokenizer }));
+    const ids = ["bos", "padding", "eos"].map((name) => metadata!.integer(`tokenizer.ggml.${name}_token_id`));
+    expect(ids).toEqual([7, 8, 9]);
   });
 });
 

@@ -1,10 +1,15 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { plannedFiles, type SynthOptions, synthesize } from "../../src/checkpoint/synth/index.ts";
+import {
+  bytesOnDisk,
+  plannedFiles,
+  type SynthOptions,
+  synthesize,
+} from "../../src/checkpoint/synth/index.ts";
 import { normalBfloat16, stream, uniformBytes } from "../../src/checkpoint/synth/values.ts";
 import type { WeightSource } from "../../src/checkpoint/weights.ts";
 import { UsageError } from "../../src/errors.ts";
-import { openFiles, readValues, synthetic } from "./files.ts";
+import { listWeights, openFiles, readValues, synthetic } from "./files.ts";
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
@@ -25,6 +30,30 @@ describe("a synthetic checkpoint", () => {
       }
     `);
   });
+  it.each(["hf", "original", "gguf"] as const)(
+    "leaves the experts out of a sparse %s file, and nothing else",
+    async (format) => {
+      const [whole, sparse] = [
+        await openFiles(await synthetic(format)),
+        await openFiles(await synthetic(format, { sparse: true })),
+      ];
+      const experts = new Set(
+        whole.weights.layers.flatMap(({ moe }) => [moe.gateUp.weight.name, moe.down.weight.name]),
+      );
+      const others = await listWeights(sparse.weights);
+      for (const [i, weight] of (await listWeights(whole.weights)).entries()) {
+        const { data } = await others[i]!.readRows(0, 0, weight.rows);
+        if (experts.has(weight.name)) expect(data.every((byte) => byte === 0)).toBe(true);
+        else expect(data).toEqual((await weight.readRows(0, 0, weight.rows)).data);
+      }
+      const bytes = [...(await synthetic(format)).values()].reduce((sum, file) => sum + file.length, 0);
+      const options = { shape: "nano", layers: 2, format } as const;
+      expect(bytesOnDisk(options)).toBe(bytes);
+      const { numExperts, hiddenSize, intermediateSize } = whole.config;
+      const values = 2 * numExperts * 3 * hiddenSize * intermediateSize;
+      expect(bytesOnDisk({ ...options, sparse: true })).toBe(bytes - (values * 17) / 32);
+    },
+  );
   it("differs by seed", async () => {
     const read = async (seed: number): Promise<Float32Array[]> =>
       readValues((await openFiles(await synthetic("hf", { seed }))).weights.norm);
@@ -167,6 +196,7 @@ describe("a sink that fails", () => {
         write: async (bytes: Uint8Array) => {
           if (bytes.length > 100_000) throw new Error("disk full");
         },
+        skip: async () => {},
         close: async () => {
           closed++;
         },

@@ -79,6 +79,13 @@ type PairValue =
   | readonly ["strings", readonly string[]]
   | readonly ["i32s", readonly number[]];
 
+/** Keys whose value is the id of a special token, with its name. */
+const SPECIAL_IDS = [
+  ["tokenizer.ggml.bos_token_id", "<|startoftext|>"],
+  ["tokenizer.ggml.eos_token_id", "<|return|>"],
+  ["tokenizer.ggml.padding_token_id", "<|endoftext|>"],
+] as const;
+
 /** The keys of published files. */
 function metadata(config: ModelConfig, tokenizer: GgufTokenizer, name: string): Pair[] {
   const { rope } = config;
@@ -110,6 +117,9 @@ function metadata(config: ModelConfig, tokenizer: GgufTokenizer, name: string): 
     ["tokenizer.ggml.tokens", "strings", tokenizer.tokens],
     ["tokenizer.ggml.token_type", "i32s", tokenizer.types],
     ["tokenizer.ggml.merges", "strings", tokenizer.merges],
+    ...SPECIAL_IDS.map(([key, token]) => [key, "u32", tokenizer.tokens.indexOf(token)] as const).filter(
+      ([, , id]) => id >= 0,
+    ),
   ];
 }
 

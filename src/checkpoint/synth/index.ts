@@ -25,6 +25,8 @@ export interface SynthOptions {
   readonly dense?: DenseType;
   /** GGUF only; default: tokens that stand for nothing. */
   readonly tokenizer?: GgufTokenizer;
+  /** Leaves the experts' matrices out: zeros that take no room on a disk with sparse files. */
+  readonly sparse?: boolean;
   /** Limit on one safetensors file; default: as published. */
   readonly maxShardBytes?: number;
   readonly onProgress?: (written: number, total: number) => void;
@@ -42,6 +44,16 @@ export function plannedFiles(options: SynthOptions): SynthResult {
   return { config, files: plan.map((file) => ({ name: file.name, bytes: fileBytes(file) })) };
 }
 
+/** Bytes that {@link synthesize} would write, without what `sparse` leaves out. */
+export function bytesOnDisk(options: SynthOptions): number {
+  const { plan } = planFiles(options);
+  const holes = options.sparse ? plan.flatMap(({ tensors }) => tensors.filter(isExpertMatrix)) : [];
+  return (
+    plan.reduce((sum, file) => sum + fileBytes(file), 0) -
+    holes.reduce((sum, hole) => sum + byteLength(hole), 0)
+  );
+}
+
 /**
  * Writes a random checkpoint of a published shape. For one shape, number of layers and seed, all formats hold the same
  * values (GGUF with `dense: "q8_0"` excepted), and every run and JavaScript engine writes the same bytes.
@@ -54,7 +66,7 @@ export async function synthesize(sink: Sink, options: SynthOptions): Promise<Syn
   for (const planned of plan) {
     const file = await sink.create(planned.name);
     try {
-      await writeFile(file, planned, (bytes) => {
+      await writeFile(file, planned, options.sparse === true, (bytes) => {
         written += bytes;
         options.onProgress?.(written, total);
       });
@@ -159,6 +171,11 @@ function fileBytes({ header, tensors, pad }: FilePlan): number {
   return tensors.reduce((sum, tensor) => sum + pad(byteLength(tensor)), header.length);
 }
 
+/** Codes and scales of experts, in the names of any layout. */
+function isExpertMatrix({ name }: SynthTensor): boolean {
+  return /(mlp[12]_weight\.|experts\.(gate_up|down)_proj_)(blocks|scales)$|_exps\.weight$/.test(name);
+}
+
 /** Large, since between chunks a busy machine lets us wait. */
 const CHUNK_BYTES = 1 << 24;
 
@@ -166,6 +183,7 @@ const CHUNK_BYTES = 1 << 24;
 async function writeFile(
   file: SinkFile,
   { header, tensors, pad }: FilePlan,
+  sparse: boolean,
   onWritten: (bytes: number) => void,
 ): Promise<void> {
   const room = Math.min(CHUNK_BYTES, Math.max(0, ...tensors.map(byteLength)));
@@ -178,6 +196,12 @@ async function writeFile(
     pending.catch(() => {}); // whoever awaits it next gets the error
   };
   for (const tensor of tensors) {
+    if (sparse && isExpertMatrix(tensor)) {
+      await pending;
+      await file.skip(byteLength(tensor));
+      onWritten(byteLength(tensor));
+      continue;
+    }
     const rowsPerChunk = Math.max(1, Math.floor(CHUNK_BYTES / tensor.rowBytes));
     for (let row = 0; row < tensor.rows; row += rowsPerChunk) {
       const bytes = Math.min(rowsPerChunk, tensor.rows - row) * tensor.rowBytes;

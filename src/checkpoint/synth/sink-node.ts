@@ -43,11 +43,18 @@ export class FolderSink implements Sink {
 
   async create(name: string): Promise<SinkFile> {
     const handle = await open(join(this.#temporary, name), "wx");
+    let position = 0;
     return {
       async write(bytes) {
         for (let done = 0; done < bytes.length; ) {
-          done += (await handle.write(bytes, done, bytes.length - done)).bytesWritten;
+          const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position);
+          done += bytesWritten;
+          position += bytesWritten;
         }
+      },
+      async skip(bytes) {
+        position += bytes;
+        await handle.truncate(position); // a hole, where the file system has them
       },
       close: () => handle.close(),
     };

@@ -7,6 +7,8 @@ export interface Sink {
 export interface SinkFile {
   /** Resolves when the bytes are written, and the buffer may be used again. */
   write(bytes: Uint8Array): Promise<void>;
+  /** Leaves so many zeros. */
+  skip(bytes: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -19,6 +21,9 @@ export class MemorySink implements Sink {
     return {
       write: async (bytes) => {
         pieces.push(bytes.slice());
+      },
+      skip: async (bytes) => {
+        pieces.push(new Uint8Array(bytes));
       },
       close: async () => {
         const whole = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0));

@@ -19,6 +19,7 @@ const KEPT_BYTES = 512 * 2 ** 20;
  * be fast; what it promises is that a reader can check it, and the same bits on every JavaScript engine.
  */
 export class ReferenceEngine implements Ops {
+  readonly engine = "reference" as const;
   readonly dialect: Dialect;
   readonly #budget = { bytes: KEPT_BYTES };
   readonly #kvCache: "f32" | "bf16";

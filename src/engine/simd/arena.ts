@@ -18,6 +18,7 @@ export class Arena {
   /** Free pieces in order of address, none next to another. The first page is for the kernels' tables. */
   readonly #free: { at: number; size: number }[] = [];
   #end = PAGE;
+  #allocated = 0;
   #scratch = { at: 0, size: 0 };
 
   private constructor(id: number, view: ArenaView, threads: number) {
@@ -44,17 +45,26 @@ export class Arena {
     return new Arena(id, view, pool.threads);
   }
 
-  /** Bytes that the memory has grown to. */
+  /** Bytes in use, ever so far. */
   get size(): number {
     return this.#end;
+  }
+
+  /** Bytes in use now. */
+  get allocated(): number {
+    return this.#allocated;
   }
 
   get buffer(): ArrayBufferLike {
     return this.view.memory.buffer;
   }
 
-  /** Address of a new piece, or undefined if the memory is full. Its bytes may be those of an earlier one. */
-  tryAllocate(bytes: number): number | undefined {
+  /**
+   * Address of a new piece, or undefined if the memory is full. Its bytes may be those of an earlier one.
+   *
+   * @param reserve bytes that must stay free
+   */
+  tryAllocate(bytes: number, reserve = 0): number | undefined {
     const size = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
     for (const [i, piece] of this.#free.entries()) {
       if (piece.size < size) continue;
@@ -62,14 +72,16 @@ export class Arena {
       piece.at += size;
       piece.size -= size;
       if (piece.size === 0) this.#free.splice(i, 1);
+      this.#allocated += size;
       return at;
     }
     const last = this.#free.at(-1);
     const extends_ = last !== undefined && last.at + last.size === this.#end;
     const at = extends_ ? last.at : this.#end;
-    if (at + size > MAX_PAGES * PAGE || !this.#grow(at + size)) return undefined;
+    if (at + size + reserve > MAX_PAGES * PAGE || !this.#grow(at + size)) return undefined;
     if (extends_) this.#free.pop();
     this.#end = at + size;
+    this.#allocated += size;
     return at;
   }
 
@@ -88,6 +100,7 @@ export class Arena {
 
   free(at: number, bytes: number): void {
     const size = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+    this.#allocated -= size;
     let i = this.#free.findIndex((piece) => piece.at > at);
     if (i < 0) i = this.#free.length;
     this.#free.splice(i, 0, { at, size });
@@ -145,15 +158,22 @@ export class Arenas {
     return this.#all[0]!;
   }
 
-  /** Bytes of all memories. */
+  /** Bytes of all memories that have been used. */
   get size(): number {
     return this.#all.reduce((sum, arena) => sum + arena.size, 0);
   }
 
+  /** Bytes of all memories that are in use now. */
+  get allocated(): number {
+    return this.#all.reduce((sum, arena) => sum + arena.allocated, 0);
+  }
+
   /** Room for something that lives outside of home. */
   async allocate(bytes: number): Promise<Piece> {
+    // what stays free is for scratch areas, and for weights on their way
+    const reserve = (64 + 4 * this.#pool.threads) * 2 ** 20;
     for (const arena of this.#all.slice(1)) {
-      const at = arena.tryAllocate(bytes);
+      const at = arena.tryAllocate(bytes, reserve);
       if (at !== undefined) return { arena, at, bytes };
     }
     const arena = await Arena.create(this.#pool);

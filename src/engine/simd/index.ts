@@ -1,3 +1,4 @@
+import { readInto } from "../../checkpoint/file.ts";
 import type { WeightRole, WeightSource } from "../../checkpoint/weights.ts";
 import { ConfigError, EngineError, UsageError } from "../../errors.ts";
 import { DIALECTS, type Dialect } from "../../numerics/dialects.ts";
@@ -6,9 +7,10 @@ import { dequantize } from "../reference/dequantize.ts";
 import { softmax } from "../reference/elementwise.ts";
 import { topK } from "../reference/topk.ts";
 import { Arenas } from "./arena.ts";
+import { ExpertCache } from "./experts.ts";
 import { attentionJob, attentionScratch, callJob, matmulJob, matmulScratch } from "./jobs.ts";
 import { compileKernels, type KernelName, type SimdVariant } from "./kernels.ts";
-import { Layout, type Placed, placeMatrix, type SimdMatrix } from "./matrix.ts";
+import { Layout, loadMatrices, type Placed, type SimdMatrix } from "./matrix.ts";
 import { Pool } from "./pool.ts";
 import {
   Activations,
@@ -25,6 +27,11 @@ export interface SimdOptions {
   readonly threads?: number;
   /** How keys and values are kept. Default f32. */
   readonly kvCache?: "f32" | "bf16";
+  /**
+   * Bytes of memory that the process should stay within: all weights but the experts are kept, experts as far as there is room,
+   * the others are read again when needed. It changes speed, never a bit of the result. Default: all is kept.
+   */
+  readonly memory?: number;
   /** Kernels to use; default: relaxed SIMD where the JavaScript engine has it. */
   readonly variant?: SimdVariant;
   /** Shared memory, which threads need. Default: where there is. */
@@ -45,6 +52,8 @@ const JOB_BYTES = 2 ** 19;
 const TILE = 64;
 /** Values below which an operation isn't worth waking a thread. */
 const SMALL = 2 ** 15;
+/** What of a memory budget is left for JavaScript, activations and the KV cache. */
+const BESIDE_WEIGHTS = 2 ** 30;
 /** How long the engine keeps the event loop waiting, in ms. */
 const YIELD_EVERY = 25;
 
@@ -56,20 +65,28 @@ const YIELD_EVERY = 25;
  * brings its output back (`jobs.ts`).
  */
 export class SimdEngine implements Ops {
+  readonly engine = "simd" as const;
   readonly dialect: Dialect;
   readonly #pool: Pool;
   readonly #arenas: Arenas;
   readonly #activations: Activations;
   readonly #kvCache: "f32" | "bf16";
   readonly #rings = new Set<SimdRing>();
+  readonly #experts: ExpertCache | undefined;
   #lastYield = performance.now();
 
-  private constructor(dialect: Dialect, pool: Pool, arenas: Arenas, kvCache: "f32" | "bf16") {
+  private constructor(
+    dialect: Dialect,
+    pool: Pool,
+    arenas: Arenas,
+    { kvCache = "f32", memory }: SimdOptions,
+  ) {
     this.dialect = dialect;
     this.#pool = pool;
     this.#arenas = arenas;
     this.#activations = new Activations(arenas);
     this.#kvCache = kvCache;
+    if (memory !== undefined) this.#experts = new ExpertCache(arenas, pool, memory - BESIDE_WEIGHTS);
   }
 
   static async create(dialect: "int16" | "int8" = "int16", options: SimdOptions = {}): Promise<SimdEngine> {
@@ -79,7 +96,7 @@ export class SimdEngine implements Ops {
       throw new UsageError("threads is out of range", { expected: "1 to 256", found: threads });
     }
     const pool = await Pool.acquire(threads, await compileKernels(shared, options.variant));
-    return new SimdEngine(DIALECTS[dialect], pool, await Arenas.create(pool), options.kvCache ?? "f32");
+    return new SimdEngine(DIALECTS[dialect], pool, await Arenas.create(pool), options);
   }
 
   /** Threads that compute. */
@@ -92,12 +109,21 @@ export class SimdEngine implements Ops {
     return this.#pool.kernels.relaxed;
   }
 
+  /** Bytes of experts that a memory budget has made it read since it was loaded. */
+  get fetchedBytes(): number {
+    return this.#experts?.fetchedBytes ?? 0;
+  }
+
   /** Bytes of all its memories. */
   get memoryBytes(): number {
     return this.#arenas.size;
   }
 
-  async loadWeight(source: WeightSource, role: WeightRole): Promise<Weight> {
+  async loadWeight(
+    source: WeightSource,
+    role: WeightRole,
+    onBytes?: (bytes: number) => void,
+  ): Promise<Weight> {
     const { rows, cols, matrices } = source;
     if (role === "vector") {
       const values = dequantize(await source.readRows(0, 0, rows));
@@ -106,32 +132,45 @@ export class SimdEngine implements Ops {
       return { rows, cols, at } as SimdVector;
     }
     const layout = new Layout(source.encoding, rows, cols);
+    if (role === "embedding") {
+      return { rows, cols, layout, source, placed: [await this.#placeTable(source, onBytes)] } as SimdMatrix;
+    }
+    if (role === "experts" && this.#experts) return { rows, cols, layout, source, placed: [] } as SimdMatrix;
     const placed: Placed[] = [];
     for (let matrix = 0; matrix < matrices; matrix++) {
-      placed.push(
-        role === "embedding"
-          ? await this.#placeTable(source)
-          : await placeMatrix(source, matrix, layout, this.#arenas, this.#pool),
-      );
+      const piece = await this.#arenas.allocate(layout.bytes);
+      placed.push({ ...piece, scales: piece.at + layout.scalesAt });
     }
+    const placements = placed.map((place, matrix) => ({ matrix, placed: place }));
+    await loadMatrices(source, layout, placements, this.#pool, onBytes);
     return { rows, cols, layout, source, placed } as SimdMatrix;
   }
 
   /** The embedding stays in the file's order: only single rows are read. */
-  async #placeTable(source: WeightSource): Promise<Placed> {
-    const first = await source.readRows(0, 0, 1);
-    const rowBytes = first.data.length;
-    const scaleBytes = first.scales?.length ?? 0;
-    const piece = await this.#arenas.allocate(source.rows * (rowBytes + scaleBytes));
-    const scales = piece.at + source.rows * rowBytes;
-    const step = Math.max(1, Math.floor(2 ** 22 / rowBytes));
+  async #placeTable(source: WeightSource, onBytes?: (bytes: number) => void): Promise<Placed> {
+    const { data, scales } = await source.readRows(0, 0, 1);
+    const piece = await this.#arenas.allocate(source.rows * (data.length + (scales?.length ?? 0)));
+    const scalesAt = piece.at + source.rows * data.length;
+    const { arena, at } = piece;
+    const [range] = source.stored?.form === "encoded" && !scales ? [source.stored.parts[0].data] : [];
+    const step = Math.max(1, Math.floor(2 ** 23 / data.length));
+    const reads: Promise<void>[] = [];
     for (let row = 0; row < source.rows; row += step) {
-      const read = await source.readRows(0, row, Math.min(step, source.rows - row));
-      const bytes = new Uint8Array(piece.arena.buffer);
-      bytes.set(read.data, piece.at + row * rowBytes);
-      if (read.scales) bytes.set(read.scales, scales + row * scaleBytes);
+      const count = Math.min(step, source.rows - row);
+      if (range) {
+        const target = new Uint8Array(arena.buffer, at + row * range.rowBytes, count * range.rowBytes);
+        const read = readInto(range.file, range.offset + row * range.rowBytes, target);
+        reads.push(read.then(() => onBytes?.(target.length)));
+        continue;
+      }
+      const read = await source.readRows(0, row, count);
+      const bytes = new Uint8Array(arena.buffer);
+      bytes.set(read.data, at + row * data.length);
+      if (read.scales) bytes.set(read.scales, scalesAt + (row * read.scales.length) / count);
+      onBytes?.(read.data.length + (read.scales?.length ?? 0));
     }
-    return { ...piece, scales };
+    await Promise.all(reads);
+    return { ...piece, scales: scalesAt };
   }
 
   embed(table: Weight, ids: readonly number[]): Tensor {
@@ -563,6 +602,10 @@ export class SimdEngine implements Ops {
     return out;
   }
 
+  prefetchExperts(ids: Tensor, weights: readonly Weight[]): void {
+    this.#experts?.prefetch(weights as readonly SimdMatrix[], [...new Set((ids as SimdTensor).ids!)]);
+  }
+
   async expertLinear(x: Tensor, ids: Tensor, weight: Weight, bias: Weight): Promise<Tensor> {
     await this.#breathe();
     const matrix = weight as SimdMatrix;
@@ -576,19 +619,24 @@ export class SimdEngine implements Ops {
       if (slots) slots.push(slot);
       else slotsOf.set(expert, [slot]);
     }
-    const products = Array.from(slotsOf, ([expert, slots]): Product => {
-      const outputs = this.#list(Int32Array.from(slots));
-      const inputs =
-        perToken === 1 ? this.#list(Int32Array.from(slots, (slot) => Math.floor(slot / k))) : outputs;
-      return {
-        placed: matrix.placed[expert]!,
-        inputs,
-        outputs,
-        count: slots.length,
-        bias: (bias as SimdVector).at + expert * matrix.rows * 4,
-      };
-    });
-    this.#pool.run(this.#matmul(x as SimdTensor, matrix, products, out));
+    const chosen = [...slotsOf.keys()];
+    const groups = this.#experts ? this.#experts.inMemory(matrix, chosen) : [chosen];
+    for await (const group of groups) {
+      const products = group.map((expert): Product => {
+        const slots = slotsOf.get(expert)!;
+        const outputs = this.#list(Int32Array.from(slots));
+        const inputs =
+          perToken === 1 ? this.#list(Int32Array.from(slots, (slot) => Math.floor(slot / k))) : outputs;
+        return {
+          placed: matrix.placed[expert]!,
+          inputs,
+          outputs,
+          count: slots.length,
+          bias: (bias as SimdVector).at + expert * matrix.rows * 4,
+        };
+      });
+      this.#pool.run(this.#matmul(x as SimdTensor, matrix, products, out));
+    }
     return out;
   }
 

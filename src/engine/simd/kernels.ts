@@ -28,6 +28,7 @@ export const KERNEL_NAMES = [
   "repack_bf16",
   "repack_f32",
   "repack_mxfp4",
+  "repack_mxfp4_ggml",
   "repack_q8_0",
   "resize_bf16",
   "resize_f32",

@@ -1,14 +1,18 @@
 /** Matrices in arenas, in the kernels' order (`assembly/repack.ts`). */
-import type { EncodedRows, Encoding, WeightSource } from "../../checkpoint/weights.ts";
-import { CheckpointError } from "../../errors.ts";
+import { readInto } from "../../checkpoint/file.ts";
+import type { Encoding, StoredRange, WeightSource } from "../../checkpoint/weights.ts";
+import { CheckpointError, EngineError } from "../../errors.ts";
 import type { Weight } from "../ops.ts";
 import { dequantize } from "../reference/dequantize.ts";
-import type { Arena, Arenas, Piece } from "./arena.ts";
+import type { Piece } from "./arena.ts";
 import { callJob } from "./jobs.ts";
+import type { KernelName } from "./kernels.ts";
 import type { Pool } from "./pool.ts";
 
 /** Bytes of a file that are read and brought into order at a time. */
 const CHUNK_BYTES = 4 * 2 ** 20;
+/** How many chunks are on their way while one is repacked. */
+const READ_AHEAD = 3;
 
 /** What a kernel takes: float16 weights become float32, which holds them exactly. */
 export type KernelEncoding = Exclude<Encoding, "f16">;
@@ -65,105 +69,185 @@ export interface SimdMatrix extends Weight {
   readonly placed: (Placed | undefined)[];
 }
 
+/** Which matrix of a source goes where. */
+export interface Placement {
+  readonly matrix: number;
+  readonly placed: Placed;
+}
+
 /**
- * Reads one matrix of a source into a piece of memory and brings it into the kernels' order, chunk by chunk: while one
- * is read, the one before is repacked by all threads.
+ * Reads matrices of a source into their places and brings them into the kernels' order, chunk by chunk: while some are
+ * read, the one before is repacked by all threads.
+ *
+ * @param onBytes told of each chunk's bytes once it is in place
  */
-export async function loadMatrix(
+export async function loadMatrices(
+  source: WeightSource,
+  layout: Layout,
+  placements: readonly Placement[],
+  pool: Pool,
+  onBytes: (bytes: number) => void = () => {},
+): Promise<void> {
+  const queue: Promise<Chunk>[] = [];
+  const repackNext = async (): Promise<void> => {
+    const chunk = await queue.shift()!;
+    repack(chunk, layout, pool);
+    chunk.placed.arena.free(chunk.staging, chunk.stagingBytes);
+    onBytes(chunk.stagingBytes);
+  };
+  for (const { matrix, placed } of placements) {
+    const groupsAtATime = Math.max(1, Math.floor(CHUNK_BYTES / layout.groupBytes));
+    for (let group = 0; group < layout.groups; group += groupsAtATime) {
+      const groups = Math.min(groupsAtATime, layout.groups - group);
+      const chunk = readChunk(source, matrix, layout, placed, group, groups);
+      chunk.catch(() => {}); // an error shows at the await, if its turn comes
+      queue.push(chunk);
+      if (queue.length > READ_AHEAD) await repackNext();
+    }
+  }
+  while (queue.length > 0) await repackNext();
+  for (const { matrix, placed } of placements) checkScales(placed, layout, source.name, matrix);
+}
+
+/** Rows of a matrix in a staging area beside its place. Row 2i lies at even + i · step, row 2i + 1 at odd + i · step. */
+interface Chunk {
+  readonly placed: Placed;
+  readonly group: number;
+  readonly groups: number;
+  readonly ggml: boolean;
+  readonly staging: number;
+  readonly stagingBytes: number;
+  readonly data: Rows;
+  readonly scales: Rows | undefined;
+}
+
+interface Rows {
+  readonly even: number;
+  readonly odd: number;
+  readonly step: number;
+}
+
+async function readChunk(
   source: WeightSource,
   matrix: number,
   layout: Layout,
-  piece: Piece,
-  pool: Pool,
-): Promise<Placed> {
-  const { arena, at } = piece;
-  const placed = { ...piece, scales: at + layout.scalesAt };
-  const rowBytes = Math.max(1, layout.groupBytes / layout.groupRows);
-  const groupsAtATime = Math.max(1, Math.floor(CHUNK_BYTES / (rowBytes * layout.groupRows)));
-  const read = (group: number): Promise<EncodedRows> | undefined => {
-    if (group >= layout.groups) return undefined;
-    const first = group * layout.groupRows;
-    return source.readRows(matrix, first, Math.min(groupsAtATime * layout.groupRows, layout.rows - first));
+  placed: Placed,
+  group: number,
+  groups: number,
+): Promise<Chunk> {
+  const first = group * layout.groupRows;
+  const padded = groups * layout.groupRows;
+  const count = Math.min(padded, layout.rows - first);
+  const { arena } = placed;
+  const stage = (bytes: number): number => {
+    const at = arena.tryAllocate(bytes);
+    if (at === undefined)
+      throw new EngineError("no room to repack weights", { expected: `${bytes} more bytes` });
+    return at;
   };
-  let next = read(0);
-  for (let group = 0; group < layout.groups; group += groupsAtATime) {
-    const rows = await next!;
-    next = read(group + groupsAtATime);
-    next?.catch(() => {}); // an error shows at the await, if this turn gets there
-    repack(rows, group, layout, arena, placed, pool);
+  const common = { placed, group, groups };
+
+  const { stored } = source;
+  // a plain memory that grows takes its old buffer away from whoever reads into it
+  const movable = arena.buffer instanceof ArrayBuffer;
+  if (stored === undefined || source.encoding === "f16" || movable) {
+    const rows = await source.readRows(matrix, first, count);
+    const data = rows.encoding === "f16" ? new Uint8Array(dequantize(rows).buffer) : rows.data;
+    const rowBytes = data.length / count;
+    const scaleBytes = (rows.scales?.length ?? 0) / count;
+    const stagingBytes = padded * (rowBytes + scaleBytes);
+    const staging = stage(stagingBytes);
+    const scales = staging + padded * rowBytes;
+    const bytes = new Uint8Array(arena.buffer);
+    bytes.fill(0, staging, staging + stagingBytes); // for rows that complete the last group
+    bytes.set(data, staging);
+    if (rows.scales) bytes.set(rows.scales, scales);
+    return {
+      ...common,
+      ggml: false,
+      staging,
+      stagingBytes,
+      data: { even: staging, odd: staging + rowBytes, step: 2 * rowBytes },
+      scales: rows.scales && { even: scales, odd: scales + scaleBytes, step: 2 * scaleBytes },
+    };
   }
-  if (layout.encoding === "q8_0") checkScales(placed, layout, source.name, matrix);
-  return placed;
+
+  const { parts, form } = stored;
+  const rowsOfPart = padded / parts.length;
+  const bytesOf = (range: StoredRange | undefined): number => (range?.rowBytes ?? 0) * rowsOfPart;
+  const stagingBytes = parts.reduce((sum, { data, scales }) => sum + bytesOf(data) + bytesOf(scales), 0);
+  const staging = stage(stagingBytes);
+  if (count < padded) new Uint8Array(arena.buffer, staging, stagingBytes).fill(0);
+  const reads: Promise<void>[] = [];
+  let at = staging;
+  const place = (range: StoredRange): number => {
+    const from = range.offset + matrix * range.matrixBytes + (first / parts.length) * range.rowBytes;
+    const target = new Uint8Array(arena.buffer, at, (count / parts.length) * range.rowBytes);
+    reads.push(readInto(range.file, from, target));
+    at += bytesOf(range);
+    return at - bytesOf(range);
+  };
+  const rowsAt = (ranges: readonly (StoredRange | undefined)[]): Rows | undefined => {
+    const [a, b] = ranges;
+    if (a === undefined) return undefined;
+    const even = place(a);
+    return b === undefined
+      ? { even, odd: even + a.rowBytes, step: 2 * a.rowBytes }
+      : { even, odd: place(b), step: a.rowBytes };
+  };
+  const data = rowsAt(parts.map((part) => part.data))!;
+  const scales = rowsAt(parts.map((part) => part.scales));
+  await Promise.all(reads);
+  return { ...common, ggml: form === "ggml-mxfp4", staging, stagingBytes, data, scales };
 }
 
-function repack(
-  rows: EncodedRows,
-  group: number,
-  layout: Layout,
-  arena: Arena,
-  placed: Placed,
-  pool: Pool,
-): void {
-  const { groupRows, cols } = layout;
-  const groups = Math.ceil(rows.rows / groupRows);
-  const data = rows.encoding === "f16" ? new Uint8Array(dequantize(rows).buffer) : rows.data;
-  const bytesOfRow = data.length / rows.rows;
-  const scalesOfRow = (rows.scales?.length ?? 0) / rows.rows;
-  const staging = groups * groupRows * (bytesOfRow + scalesOfRow);
-  const at = arena.tryAllocate(staging) ?? -1;
-  if (at < 0) throw new RangeError("no room to repack weights"); // the arenas leave some
-  const bytes = new Uint8Array(arena.buffer, at, staging);
-  const scalesAt = groups * groupRows * bytesOfRow;
-  bytes.set(data);
-  bytes.fill(0, data.length, scalesAt); // rows that complete the last group
-  if (rows.scales) {
-    bytes.set(rows.scales, scalesAt);
-    bytes.fill(0, scalesAt + rows.scales.length);
-  }
-
+function repack({ placed, group, groups, ggml, data, scales }: Chunk, layout: Layout, pool: Pool): void {
+  const { groupRows, cols, encoding } = layout;
   const inner = layout.quantised ? cols / 32 : cols;
   const share = Math.ceil(groups / pool.threads);
   const jobs: number[][] = [];
   for (let g = 0; g < groups; g += share) {
     const count = Math.min(share, groups - g);
-    const from = at + g * groupRows * bytesOfRow;
+    const rowsFrom = ({ even, odd, step }: Rows): [number, number, number] => {
+      const skip = ((g * groupRows) / 2) * step;
+      return [even + skip, odd + skip, step];
+    };
+    const from = rowsFrom(data);
     const to = placed.at + (group + g) * layout.groupBytes;
     const toScales = placed.scales + (group + g) * layout.scaleBytes;
-    if (layout.encoding === "mxfp4") {
-      const scales = at + scalesAt + g * groupRows * scalesOfRow;
-      jobs.push(callJob(arena.id, "repack_mxfp4", from, scales, count, inner, to, toScales));
-    } else if (layout.encoding === "q8_0") {
-      jobs.push(callJob(arena.id, "repack_q8_0", from, count, inner, to, toScales));
+    const job = (kernel: KernelName, ...args: number[]): number[] =>
+      callJob(placed.arena.id, kernel, ...args);
+    if (encoding === "mxfp4" && !ggml) {
+      jobs.push(job("repack_mxfp4", ...from, ...rowsFrom(scales!), count, inner, to, toScales));
+    } else if (layout.quantised) {
+      const kernel = ggml ? "repack_mxfp4_ggml" : "repack_q8_0";
+      jobs.push(job(kernel, ...from, count, inner, to, toScales));
     } else {
-      const kernel = layout.encoding === "bf16" ? "repack_bf16" : "repack_f32";
-      jobs.push(callJob(arena.id, kernel, from, count, inner, to));
+      jobs.push(job(encoding === "bf16" ? "repack_bf16" : "repack_f32", ...from, count, inner, to));
     }
   }
   pool.run(jobs);
-  arena.free(at, staging);
 }
 
-/** The kernels take float16 scales to be finite. */
+/** The kernels take scales to be finite: float16 ones other than ∞ and NaN, E8M0 ones other than 255. */
 function checkScales(placed: Placed, layout: Layout, name: string, matrix: number): void {
-  const scales = new Uint16Array(placed.arena.buffer, placed.scales, (layout.groups * layout.scaleBytes) / 2);
-  const bad = scales.findIndex((bits) => (bits & 0x7c00) === 0x7c00);
+  if (!layout.quantised) return;
+  const { buffer } = placed.arena;
+  const bytes = layout.groups * layout.scaleBytes;
+  const bad =
+    layout.encoding === "mxfp4"
+      ? new Uint8Array(buffer, placed.scales, bytes).indexOf(255)
+      : new Uint16Array(buffer, placed.scales, bytes / 2).findIndex((bits) => (bits & 0x7c00) === 0x7c00);
   if (bad < 0) return;
   const blocks = layout.cols / 32;
   const row = Math.floor(bad / (blocks * 8)) * 8 + (bad % 8);
-  throw new CheckpointError("a Q8_0 scale is not finite", {
-    where: `${name}, matrix ${matrix}, row ${row}, block ${Math.floor(bad / 8) % blocks}`,
-    hint: "The file is damaged.",
-  });
-}
-
-/** A matrix of its own piece of memory. */
-export async function placeMatrix(
-  source: WeightSource,
-  matrix: number,
-  layout: Layout,
-  arenas: Arenas,
-  pool: Pool,
-): Promise<Placed> {
-  const piece = await arenas.allocate(layout.bytes);
-  return loadMatrix(source, matrix, layout, piece, pool);
+  throw new CheckpointError(
+    layout.encoding === "mxfp4"
+      ? "an MXFP4 scale is 255, which stands for NaN"
+      : "a Q8_0 scale is not a finite number",
+    {
+      where: `${name}, matrix ${matrix}, row ${row}, block ${Math.floor(bad / 8) % blocks}`,
+      hint: "The file is damaged.",
+    },
+  );
 }

@@ -9,8 +9,8 @@ export const SLEEPING = 33;
 export const LEAVE = 34;
 export const FAILED = 35;
 
-/** How often an idle worker looks for work before it sleeps: some 50 µs. */
-const SPINS = 2000;
+/** How often an idle worker looks for work before it sleeps: some 200 µs. */
+const SPINS = 50_000;
 
 export type ToWorker =
   | {

@@ -99,7 +99,7 @@ export class Pool {
     if (this.#workers.length === 0 || this.#error) return;
     if (this.#entered) {
       this.#entered = false;
-      Atomics.store(this.#control, LEAVE, 1);
+      Atomics.add(this.#control, LEAVE, 1);
       this.#wake();
     }
     await Promise.all(this.#workers.map((worker) => worker.ask(message))).catch((cause) => {
@@ -109,8 +109,8 @@ export class Pool {
 
   #enter(): void {
     this.#entered = true;
-    Atomics.store(this.#control, LEAVE, 0);
-    for (const worker of this.#workers) worker.tell({ kind: "work" });
+    const leave = Atomics.load(this.#control, LEAVE);
+    for (const worker of this.#workers) worker.tell({ kind: "work", leave });
   }
 
   #wake(): void {

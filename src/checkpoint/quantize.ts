@@ -25,7 +25,8 @@ export function quantizeDense(weights: WeightSources): WeightSources {
 function quantized(weight: WeightSource): WeightSource {
   const { name, encoding, matrices, rows, cols } = weight;
   if (encoding === "q8_0" || encoding === "mxfp4" || cols % 32 !== 0) return weight;
-  return source({ name, encoding: "q8_0", matrices, rows, cols }, async (matrix, first, count) => {
+  const form = { name, encoding: "q8_0", matrices, rows, cols, quantizedFrom: weight } as const;
+  return source(form, async (matrix, first, count) => {
     const values = new Float32Array(count * cols);
     decodeFloats(encoding, (await weight.readRows(matrix, first, count)).data, values);
     const bad = values.findIndex((value) => !(Math.abs(value) < Q8_0_LIMIT));

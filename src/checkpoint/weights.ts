@@ -37,6 +37,8 @@ export interface WeightSource {
   readRows(matrix: number, first: number, count: number): Promise<EncodedRows>;
   /** Where the rows lie in files, if they do, for engines that read them straight into place. */
   readonly stored?: StoredRows;
+  /** What this one, of encoding q8_0, is made of by {@link quantizeQ8_0}, for engines that do that themselves. */
+  readonly quantizedFrom?: WeightSource;
 }
 
 /** Row r of a matrix lies in part r mod parts: one part, or two whose rows alternate (gate and up of a GGUF file). */

@@ -56,7 +56,8 @@ export async function load(from: string | OpenCheckpoint, options: LoadOptions =
 /** Bytes of the matrices that an engine reads while it loads. */
 async function bytesToLoad(sources: WeightSources, withExperts: boolean): Promise<number> {
   let sum = 0;
-  await mapWeights(sources, ({ encoding, matrices, rows, cols }, role) => {
+  await mapWeights(sources, (source, role) => {
+    const { encoding, matrices, rows, cols } = source.quantizedFrom ?? source;
     if (role === "vector" || (role === "experts" && !withExperts)) return;
     const scales = encoding === "mxfp4" ? cols / 32 : 0;
     sum += matrices * rows * (rowBytes(encoding, cols) + scales);

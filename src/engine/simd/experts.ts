@@ -33,6 +33,7 @@ export class ExpertCache {
   readonly #units = new Map<SimdMatrix, Unit>();
   /** Least recently used first. */
   readonly #entries = new Set<Entry>();
+  #lastFill: Promise<void> = Promise.resolve();
   #used = 0;
   #request = 0;
   /** Bytes of weights that have been read so far. */
@@ -119,7 +120,9 @@ export class ExpertCache {
     };
     unit.entries[expert] = entry;
     this.#entries.add(entry);
-    entry.ready = this.#fill(entry);
+    // one after the other: each keeps the disk busy, and all threads
+    entry.ready = this.#lastFill.then(() => this.#fill(entry));
+    this.#lastFill = entry.ready.catch(() => {});
     entry.ready.catch(() => this.#evict(entry)); // whoever waits for it sees the error; the next one tries again
     return entry;
   }

@@ -1,4 +1,3 @@
-import { readInto } from "../../checkpoint/file.ts";
 import type { WeightRole, WeightSource } from "../../checkpoint/weights.ts";
 import { ConfigError, EngineError, UsageError } from "../../errors.ts";
 import { DIALECTS, type Dialect } from "../../numerics/dialects.ts";
@@ -10,7 +9,7 @@ import { Arenas } from "./arena.ts";
 import { ExpertCache } from "./experts.ts";
 import { attentionJob, attentionScratch, callJob, matmulJob, matmulScratch } from "./jobs.ts";
 import { compileKernels, type KernelName, type SimdVariant } from "./kernels.ts";
-import { Layout, loadMatrices, type Placed, type SimdMatrix } from "./matrix.ts";
+import { Layout, loadMatrices, loadTable, type Placed, type SimdMatrix } from "./matrix.ts";
 import { Pool } from "./pool.ts";
 import {
   Activations,
@@ -133,7 +132,13 @@ export class SimdEngine implements Ops {
     }
     const layout = new Layout(source.encoding, rows, cols);
     if (role === "embedding") {
-      return { rows, cols, layout, source, placed: [await this.#placeTable(source, onBytes)] } as SimdMatrix;
+      return {
+        rows,
+        cols,
+        layout,
+        source,
+        placed: [await loadTable(source, this.#arenas, this.#pool, onBytes)],
+      } as SimdMatrix;
     }
     if (role === "experts" && this.#experts) return { rows, cols, layout, source, placed: [] } as SimdMatrix;
     const placed: Placed[] = [];
@@ -144,33 +149,6 @@ export class SimdEngine implements Ops {
     const placements = placed.map((place, matrix) => ({ matrix, placed: place }));
     await loadMatrices(source, layout, placements, this.#pool, onBytes);
     return { rows, cols, layout, source, placed } as SimdMatrix;
-  }
-
-  /** The embedding stays in the file's order: only single rows are read. */
-  async #placeTable(source: WeightSource, onBytes?: (bytes: number) => void): Promise<Placed> {
-    const { data, scales } = await source.readRows(0, 0, 1);
-    const piece = await this.#arenas.allocate(source.rows * (data.length + (scales?.length ?? 0)));
-    const scalesAt = piece.at + source.rows * data.length;
-    const { arena, at } = piece;
-    const [range] = source.stored?.form === "encoded" && !scales ? [source.stored.parts[0].data] : [];
-    const step = Math.max(1, Math.floor(2 ** 23 / data.length));
-    const reads: Promise<void>[] = [];
-    for (let row = 0; row < source.rows; row += step) {
-      const count = Math.min(step, source.rows - row);
-      if (range) {
-        const target = new Uint8Array(arena.buffer, at + row * range.rowBytes, count * range.rowBytes);
-        const read = readInto(range.file, range.offset + row * range.rowBytes, target);
-        reads.push(read.then(() => onBytes?.(target.length)));
-        continue;
-      }
-      const read = await source.readRows(0, row, count);
-      const bytes = new Uint8Array(arena.buffer);
-      bytes.set(read.data, at + row * data.length);
-      if (read.scales) bytes.set(read.scales, scalesAt + (row * read.scales.length) / count);
-      onBytes?.(read.data.length + (read.scales?.length ?? 0));
-    }
-    await Promise.all(reads);
-    return { ...piece, scales: scalesAt };
   }
 
   embed(table: Weight, ids: readonly number[]): Tensor {

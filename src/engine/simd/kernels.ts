@@ -25,6 +25,8 @@ export const KERNEL_NAMES = [
   "matmul_q8_0_int16",
   "matmul_q8_0_int16_tile",
   "quantize",
+  "quantize_q8_0_bf16",
+  "quantize_q8_0_f32",
   "repack_bf16",
   "repack_f32",
   "repack_mxfp4",

@@ -1,10 +1,11 @@
 /** Matrices in arenas, in the kernels' order (`assembly/repack.ts`). */
 import { readInto } from "../../checkpoint/file.ts";
+import { rowBytes } from "../../checkpoint/sources.ts";
 import type { Encoding, StoredRange, WeightSource } from "../../checkpoint/weights.ts";
 import { CheckpointError, EngineError } from "../../errors.ts";
 import type { Weight } from "../ops.ts";
 import { dequantize } from "../reference/dequantize.ts";
-import type { Piece } from "./arena.ts";
+import type { Arena, Arenas, Piece } from "./arena.ts";
 import { callJob } from "./jobs.ts";
 import type { KernelName } from "./kernels.ts";
 import type { Pool } from "./pool.ts";
@@ -91,8 +92,16 @@ export async function loadMatrices(
   const queue: Promise<Chunk>[] = [];
   const repackNext = async (): Promise<void> => {
     const chunk = await queue.shift()!;
-    repack(chunk, layout, pool);
-    chunk.placed.arena.free(chunk.staging, chunk.stagingBytes);
+    const { arena } = chunk.placed;
+    if (chunk.quantize) {
+      const rowBytes = (layout.cols / 32) * 34;
+      const bytes = chunk.groups * layout.groupRows * rowBytes;
+      const at = stage(arena, bytes);
+      quantize(chunk.quantize, arena, chunk.staging, at, bytes / 34, pool);
+      repack({ ...chunk, data: { even: at, odd: at + rowBytes, step: 2 * rowBytes } }, layout, pool);
+      arena.free(at, bytes);
+    } else repack(chunk, layout, pool);
+    arena.free(chunk.staging, chunk.stagingBytes);
     onBytes(chunk.stagingBytes);
   };
   for (const { matrix, placed } of placements) {
@@ -115,6 +124,8 @@ interface Chunk {
   readonly group: number;
   readonly groups: number;
   readonly ggml: boolean;
+  /** The kernel that makes Q8_0 of these rows first, if they have another encoding. */
+  readonly quantize?: KernelName;
   readonly staging: number;
   readonly stagingBytes: number;
   readonly data: Rows;
@@ -139,24 +150,18 @@ async function readChunk(
   const padded = groups * layout.groupRows;
   const count = Math.min(padded, layout.rows - first);
   const { arena } = placed;
-  const stage = (bytes: number): number => {
-    const at = arena.tryAllocate(bytes);
-    if (at === undefined)
-      throw new EngineError("no room to repack weights", { expected: `${bytes} more bytes` });
-    return at;
-  };
   const common = { placed, group, groups };
 
-  const { stored } = source;
+  const { stored, encoding } = source.quantizedFrom ?? source;
   // a plain memory that grows takes its old buffer away from whoever reads into it
   const movable = arena.buffer instanceof ArrayBuffer;
-  if (stored === undefined || source.encoding === "f16" || movable) {
+  if (stored === undefined || encoding === "f16" || movable) {
     const rows = await source.readRows(matrix, first, count);
     const data = rows.encoding === "f16" ? new Uint8Array(dequantize(rows).buffer) : rows.data;
     const rowBytes = data.length / count;
     const scaleBytes = (rows.scales?.length ?? 0) / count;
     const stagingBytes = padded * (rowBytes + scaleBytes);
-    const staging = stage(stagingBytes);
+    const staging = stage(arena, stagingBytes);
     const scales = staging + padded * rowBytes;
     const bytes = new Uint8Array(arena.buffer);
     bytes.fill(0, staging, staging + stagingBytes); // for rows that complete the last group
@@ -176,7 +181,7 @@ async function readChunk(
   const rowsOfPart = padded / parts.length;
   const bytesOf = (range: StoredRange | undefined): number => (range?.rowBytes ?? 0) * rowsOfPart;
   const stagingBytes = parts.reduce((sum, { data, scales }) => sum + bytesOf(data) + bytesOf(scales), 0);
-  const staging = stage(stagingBytes);
+  const staging = stage(arena, stagingBytes);
   if (count < padded) new Uint8Array(arena.buffer, staging, stagingBytes).fill(0);
   const reads: Promise<void>[] = [];
   let at = staging;
@@ -198,7 +203,108 @@ async function readChunk(
   const data = rowsAt(parts.map((part) => part.data))!;
   const scales = rowsAt(parts.map((part) => part.scales));
   await Promise.all(reads);
-  return { ...common, ggml: form === "ggml-mxfp4", staging, stagingBytes, data, scales };
+  return {
+    ...common,
+    ggml: form === "ggml-mxfp4",
+    ...(source.quantizedFrom && { quantize: quantizer(encoding) }),
+    staging,
+    stagingBytes,
+    data,
+    scales,
+  };
+}
+
+function stage(arena: Arena, bytes: number): number {
+  const at = arena.tryAllocate(bytes);
+  if (at === undefined)
+    throw new EngineError("no room to repack weights", { expected: `${bytes} more bytes` });
+  return at;
+}
+
+function quantizer(encoding: Encoding): KernelName {
+  return encoding === "bf16" ? "quantize_q8_0_bf16" : "quantize_q8_0_f32";
+}
+
+/** Makes Q8_0 of values that lie one after the other, in ggml's blocks. */
+function quantize(
+  kernel: KernelName,
+  arena: Arena,
+  from: number,
+  to: number,
+  blocks: number,
+  pool: Pool,
+): void {
+  const size = kernel === "quantize_q8_0_bf16" ? 64 : 128;
+  const share = Math.ceil(blocks / pool.threads);
+  const jobs: number[][] = [];
+  for (let b = 0; b < blocks; b += share) {
+    jobs.push(callJob(arena.id, kernel, from + b * size, Math.min(share, blocks - b), to + b * 34));
+  }
+  pool.run(jobs);
+}
+
+/** Reads a matrix of which only single rows are wanted, in the order that its encoding has. */
+export async function loadTable(
+  source: WeightSource,
+  arenas: Arenas,
+  pool: Pool,
+  onBytes: (bytes: number) => void = () => {},
+): Promise<Placed> {
+  const { rows, cols } = source;
+  const blocks = cols / 32;
+  const mxfp4 = source.encoding === "mxfp4";
+  const rowBytesOut = rowBytes(source.encoding, cols);
+  const piece = await arenas.allocate(rows * (rowBytesOut + (mxfp4 ? blocks : 0)));
+  const { arena, at } = piece;
+  const scales = at + rows * rowBytesOut;
+  const { stored, encoding } = source.quantizedFrom ?? source;
+  const [range] =
+    stored?.form === "encoded" && !mxfp4 && !(arena.buffer instanceof ArrayBuffer)
+      ? [stored.parts[0].data]
+      : [];
+  const kernel = source.quantizedFrom && encoding !== "f16" ? quantizer(encoding) : undefined;
+  const step = Math.max(1, Math.floor(CHUNK_BYTES / rowBytesOut));
+  const reads: Promise<void>[] = [];
+  for (let row = 0; row < rows; row += step) {
+    const count = Math.min(step, rows - row);
+    if (range && kernel) {
+      const staging = stage(arena, count * range.rowBytes);
+      const target = new Uint8Array(arena.buffer, staging, count * range.rowBytes);
+      await readInto(range.file, range.offset + row * range.rowBytes, target);
+      quantize(kernel, arena, staging, at + row * rowBytesOut, count * blocks, pool);
+      arena.free(staging, count * range.rowBytes);
+      onBytes(target.length);
+    } else if (range && !source.quantizedFrom) {
+      const target = new Uint8Array(arena.buffer, at + row * range.rowBytes, count * range.rowBytes);
+      const read = readInto(range.file, range.offset + row * range.rowBytes, target);
+      reads.push(read.then(() => onBytes(target.length)));
+    } else {
+      const read = await source.readRows(0, row, count);
+      const bytes = new Uint8Array(arena.buffer);
+      bytes.set(read.data, at + row * rowBytesOut);
+      if (read.scales) bytes.set(read.scales, scales + row * blocks);
+      onBytes(read.data.length + (read.scales?.length ?? 0));
+    }
+  }
+  await Promise.all(reads);
+  if (kernel) checkTable(source, piece, rowBytesOut);
+  return { ...piece, scales };
+}
+
+/** As {@link checkScales}, of rows in ggml's blocks. */
+function checkTable({ name, rows }: WeightSource, { arena, at }: Piece, rowBytes: number): void {
+  const bytes = new Uint8Array(arena.buffer, at, rows * rowBytes);
+  for (let i = 1; i < bytes.length; i += 34) {
+    if ((bytes[i]! & 0x7c) === 0x7c)
+      notFinite(name, 0, Math.floor(i / rowBytes), Math.floor((i % rowBytes) / 34));
+  }
+}
+
+function notFinite(name: string, matrix: number, row: number, block: number): never {
+  throw new CheckpointError("a Q8_0 scale is not a finite number", {
+    where: `${name}, matrix ${matrix}, row ${row}, block ${block}`,
+    hint: "The file is damaged.",
+  });
 }
 
 function repack({ placed, group, groups, ggml, data, scales }: Chunk, layout: Layout, pool: Pool): void {
@@ -241,13 +347,10 @@ function checkScales(placed: Placed, layout: Layout, name: string, matrix: numbe
   if (bad < 0) return;
   const blocks = layout.cols / 32;
   const row = Math.floor(bad / (blocks * 8)) * 8 + (bad % 8);
-  throw new CheckpointError(
-    layout.encoding === "mxfp4"
-      ? "an MXFP4 scale is 255, which stands for NaN"
-      : "a Q8_0 scale is not a finite number",
-    {
-      where: `${name}, matrix ${matrix}, row ${row}, block ${Math.floor(bad / 8) % blocks}`,
-      hint: "The file is damaged.",
-    },
-  );
+  const block = Math.floor(bad / 8) % blocks;
+  if (layout.encoding === "q8_0") notFinite(name, matrix, row, block);
+  throw new CheckpointError("an MXFP4 scale is 255, which stands for NaN", {
+    where: `${name}, matrix ${matrix}, row ${row}, block ${block}`,
+    hint: "The file is damaged.",
+  });
 }

@@ -62,12 +62,12 @@ export class Arena {
   /**
    * Address of a new piece, or undefined if the memory is full. Its bytes may be those of an earlier one.
    *
-   * @param reserve bytes that must stay free
+   * @param reserve bytes at the memory's end that must stay free
    */
   tryAllocate(bytes: number, reserve = 0): number | undefined {
     const size = Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
     for (const [i, piece] of this.#free.entries()) {
-      if (piece.size < size) continue;
+      if (piece.size < size || piece.at + size + reserve > MAX_PAGES * PAGE) continue;
       const at = piece.at;
       piece.at += size;
       piece.size -= size;

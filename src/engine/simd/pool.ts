@@ -119,7 +119,7 @@ export class Pool {
     if (this.#workers.length === 0 || this.#error) return;
     if (this.#crew.entered) {
       this.#crew.entered = false;
-      Atomics.store(this.#control, LEAVE, 1);
+      Atomics.add(this.#control, LEAVE, 1);
       this.#wake();
     }
     await Promise.all(this.#workers.map((worker) => worker.ask(message))).catch((cause) => {
@@ -129,8 +129,8 @@ export class Pool {
 
   #enter(): void {
     this.#crew.entered = true;
-    Atomics.store(this.#control, LEAVE, 0);
-    for (const worker of this.#workers) worker.tell({ kind: "work" });
+    const leave = Atomics.load(this.#control, LEAVE);
+    for (const worker of this.#workers) worker.tell({ kind: "work", leave });
   }
 
   #wake(): void {

@@ -22,7 +22,8 @@ export type ToWorker =
     }
   | { readonly kind: "addArena"; readonly id: number; readonly memory: WebAssembly.Memory }
   | { readonly kind: "removeArena"; readonly id: number }
-  | { readonly kind: "work" };
+  /** Take jobs until LEAVE is another number: a worker that hasn't seen one call to its messages will see the next. */
+  | { readonly kind: "work"; readonly leave: number };
 
 /** What a worker answers to each message but `work`. */
 export const DONE = "done";
@@ -45,15 +46,15 @@ export function createWorker(answer: (message: string) => void): (message: ToWor
         thread.arenas.delete(message.id);
         break;
       case "work":
-        work(thread, control);
+        work(thread, control, message.leave);
         return;
     }
     answer(DONE);
   };
 }
 
-function work(thread: Thread, control: Int32Array): void {
-  while (Atomics.load(control, LEAVE) === 0) {
+function work(thread: Thread, control: Int32Array, leave: number): void {
+  while (Atomics.load(control, LEAVE) === leave) {
     const round = Atomics.load(control, ROUND);
     if (takeJobs(thread, control)) continue;
     let spins = 0;

@@ -1,0 +1,2 @@
+/** 8 rows interleaved: each broadcast, of which int16 needs twice as many, serves twice as many rows. In production. */
+export { matmul_mxfp4_int16 as multiply } from "../../assembly/matmul-mxfp4-int16";

@@ -1,0 +1,42 @@
+/**
+ * Sums of four products of pairs stay in int16 and are widened once: for each 32-bit relaxed dot V8 makes a vector of ones
+ * and multiplies by it, here that happens twice a block.
+ */
+import { NIBBLES, ONES, SHIFTED_FP4 } from "../../assembly/tables";
+
+export function multiply(
+  codes: usize, scales: usize, q: usize, d: usize, y: usize, groups: i32, blocks: i32,
+): void {
+  const table = v128.load(SHIFTED_FP4), mask = v128.load(NIBBLES), ones = v128.load(ONES);
+  for (let g = 0; g < groups << 1; g++) {
+    let rows = f32x4.splat(0);
+    let at = q, dAt = d;
+    for (let n = 0; n < blocks; n++) {
+      let c = v128.load(codes, 0);
+      let a = dot(at + 0, v128.and(c, mask), table);
+      a = i16x8.add(a, dot(at + 4, v128.and(i16x8.shr_u(c, 4), mask), table));
+      c = v128.load(codes, 16);
+      a = i16x8.add(a, dot(at + 8, v128.and(c, mask), table));
+      a = i16x8.add(a, dot(at + 12, v128.and(i16x8.shr_u(c, 4), mask), table));
+      c = v128.load(codes, 32);
+      let b = dot(at + 16, v128.and(c, mask), table);
+      b = i16x8.add(b, dot(at + 20, v128.and(i16x8.shr_u(c, 4), mask), table));
+      c = v128.load(codes, 48);
+      b = i16x8.add(b, dot(at + 24, v128.and(c, mask), table));
+      b = i16x8.add(b, dot(at + 28, v128.and(i16x8.shr_u(c, 4), mask), table));
+      const s = i32x4.add(i32x4.add(i32x4.dot_i16x8_s(a, ones), i32x4.dot_i16x8_s(b, ones)), v128.load32_splat(dAt));
+      const e = i32x4.shl(i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(scales))), 23);
+      rows = f32x4.add(rows, f32x4.mul(f32x4.convert_i32x4_s(s), f32x4.mul(e, v128.load32_splat(dAt, 4))));
+      codes += 64;
+      scales += 4;
+      at += 32;
+      dAt += 8;
+    }
+    v128.store(y, rows);
+    y += 16;
+  }
+}
+
+function dot(x: usize, codes: v128, table: v128): v128 {
+  return i16x8.relaxed_dot_i8x16_i7x16_s(v128.load32_splat(x), i8x16.relaxed_swizzle(table, codes));
+}

@@ -155,14 +155,30 @@ test.each([true, false])(
   },
 );
 
-test("two forward passes that interleave on one engine are refused, or right", async () => {
-  const engine = await SimdEngine.create("int16", { threads: 1 });
-  const model = await transformer(engine, TINY, weights);
-  const results = await Promise.allSettled([trace(model, ids), trace(model, ids)]);
-  for (const result of results) {
-    if (result.status === "rejected") expect(result.reason).toBeInstanceOf(EngineError);
-    else expect(firstDifference(result.value, truth)).toBeUndefined();
+test("an engine that is closed in the middle of a pass disturbs no other", async () => {
+  for (let i = 0; i < 3; i++) {
+    const engine = await SimdEngine.create("int16", { threads: 2 });
+    const model = await transformer(engine, { ...TINY, maxContextLength: 20_000 }, weights);
+    const long = Array.from({ length: 6000 }, (_, t) => t % TINY.vocabSize);
+    const pass = model.forward(long, model.createCache(), { lastOnly: true });
+    const outcome = expect(pass).rejects.toThrow(EngineError);
+    await new Promise(setImmediate);
+    await engine.close();
+    await engine.close();
+    const others = await Promise.all(
+      Array.from({ length: 2 }, () => SimdEngine.create("int16", { threads: 2 })),
+    );
+    await Promise.all(others.map(expectRight));
+    await outcome;
+    for (const other of others) await other.close();
   }
+});
+
+test("passes of one model that are asked for at once take turns", async () => {
+  const engine = await SimdEngine.create("int16", { threads: 2 });
+  const model = await transformer(engine, TINY, weights);
+  const results = await Promise.all([trace(model, ids), trace(model, ids, { chunkSize: 7 })]);
+  for (const result of results) expect(firstDifference(result, truth)).toBeUndefined();
   await engine.close();
 });
 

@@ -150,6 +150,19 @@ describe.each(DIALECTS)("%s on the SIMD engine has the reference's bits at every
       expect(await compare(model, dialect, truth, run)).toBeUndefined();
   });
 
+  test.each([
+    [1, 4.5],
+    [64, 6],
+  ])("experts that come and go within a budget, chunks of %i", async (chunkSize, mebibytes) => {
+    const engine = await SimdEngine.create(dialect, { threads: 2, memory: 2 ** 30 + mebibytes * 2 ** 20 });
+    const simd = await transformer(engine, small.config, small.weights);
+    expect(firstDifference(await trace(simd, small.ids, { chunkSize }), await expected)).toBeUndefined();
+    const { numLayers, numExperts, hiddenSize, intermediateSize } = small.config;
+    const all = (numLayers * numExperts * 3 * hiddenSize * intermediateSize * 17) / 32;
+    expect(engine.fetchedBytes).toBeGreaterThan(1.2 * all);
+    await engine.close();
+  });
+
   test("dense weights in Q8_0", async () => {
     const base = random({ hiddenSize: 96, headDim: 24, numAttentionHeads: 4, vocabSize: 53 });
     const model = { ...base, weights: quantizeDense(base.weights) };

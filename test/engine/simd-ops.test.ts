@@ -62,8 +62,8 @@ function weights(
       data[at + 1] = scale >> 8;
     }
   }
-  // half of the scales are moderate ones, lest most results be infinite
-  const scale = (i: number): number => (i & 1 ? mixed(i, seed + 2) & 255 : 120 + (mixed(i, seed + 2) & 15));
+  // half of the scales are moderate ones, lest most results be infinite; 255 is refused
+  const scale = (i: number): number => (i & 1 ? mixed(i, seed + 2) % 255 : 120 + (mixed(i, seed + 2) & 15));
   const scales = Uint8Array.from({ length: (matrices * rows * cols) / 32 }, (_, i) => scale(i));
   return memorySource({ encoding, matrices, rows, cols }, data, encoding === "mxfp4" ? scales : undefined);
 }
@@ -280,6 +280,14 @@ describe("what the engine refuses", async () => {
     const refused = engine.loadWeight(source, "matrix");
     await expect(refused).rejects.toBeInstanceOf(CheckpointError);
     await expect(refused).rejects.toThrow(/row 2, block 1/);
+  });
+
+  test("MXFP4 scales of 255", async () => {
+    const scales = new Uint8Array(2 * 9 * 2);
+    scales[(9 + 8) * 2 + 1] = 255; // matrix 1, row 8, block 1
+    const form = { encoding: "mxfp4", matrices: 2, rows: 9, cols: 64 } as const;
+    const source = memorySource(form, new Uint8Array(2 * 9 * 32), scales);
+    await expect(engine.loadWeight(source, "experts")).rejects.toThrow(/matrix 1, row 8, block 1/);
   });
 
   test("heads that are no multiple of 8", async () => {

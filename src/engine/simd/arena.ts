@@ -155,7 +155,9 @@ export class Arenas {
   }
 
   get home(): Arena {
-    return this.#all[0]!;
+    const [home] = this.#all;
+    if (home === undefined) throw new EngineError("the engine has been closed");
+    return home;
   }
 
   /** Bytes of all memories that have been used. */

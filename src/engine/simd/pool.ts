@@ -14,27 +14,46 @@ import { startWorker, type WorkerHandle } from "./worker-start.ts";
 /** How long the caller waits for a worker that has taken a job, in ms, before it calls it dead. */
 const PATIENCE = 30_000;
 
-/** Pools whose engines have been closed. */
+/** Threads, and the memory that they share: pass from one pool to the next. */
+interface Crew {
+  readonly control: Int32Array;
+  readonly jobs: Float64Array;
+  readonly workers: WorkerHandle[];
+  /** Whether the workers are at work, where they read no messages. */
+  entered: boolean;
+  /** Who is to know of a death. */
+  owner: Pool;
+}
+
+/** Pools that no engine has yet, with the crews of those whose engines have been closed. */
 const idle: Pool[] = [];
 
 export class Pool {
   readonly threads: number;
   readonly kernels: KernelModule;
+  readonly #crew: Crew;
   readonly #control: Int32Array;
   readonly #thread: Thread;
-  readonly #workers: WorkerHandle[] = [];
+  readonly #workers: WorkerHandle[];
   #error: EngineError | undefined;
   #nextArena = 0;
-  #entered = false;
 
-  private constructor(threads: number, kernels: KernelModule) {
+  private constructor(threads: number, kernels: KernelModule, crew?: Crew) {
     const buffer = (bytes: number): ArrayBufferLike =>
       kernels.shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
     this.threads = threads;
     this.kernels = kernels;
-    this.#control = new Int32Array(buffer(64 * 4));
-    const jobs = new Float64Array(buffer(MAX_JOBS * JOB_FIELDS * 8));
-    this.#thread = { index: 0, arenas: new Map(), jobs };
+    this.#crew = crew ?? {
+      control: new Int32Array(buffer(64 * 4)),
+      jobs: new Float64Array(buffer(MAX_JOBS * JOB_FIELDS * 8)),
+      workers: [],
+      entered: false,
+      owner: this,
+    };
+    this.#crew.owner = this;
+    this.#control = this.#crew.control;
+    this.#workers = this.#crew.workers;
+    this.#thread = { index: 0, arenas: new Map(), jobs: this.#crew.jobs };
   }
 
   /**
@@ -53,7 +72,7 @@ export class Pool {
   static async #create(threads: number, kernels: KernelModule): Promise<Pool> {
     const pool = new Pool(threads, kernels);
     const start = async (index: number): Promise<void> => {
-      const worker = await startWorker((reason) => pool.#fail(reason));
+      const worker = await startWorker((reason) => pool.#crew.owner.#fail(reason));
       pool.#workers.push(worker);
       const { module } = kernels;
       await worker.ask({ kind: "start", index, control: pool.#control, jobs: pool.#thread.jobs, module });
@@ -82,6 +101,7 @@ export class Pool {
 
   /** Makes a memory known to all threads; its id goes into jobs. */
   async addArena(memory: WebAssembly.Memory): Promise<{ id: number; view: ArenaView }> {
+    if (this.#error) throw this.#error;
     const id = this.#nextArena++;
     const view = createArenaView(memory, this.kernels.module);
     this.#thread.arenas.set(id, view);
@@ -97,8 +117,8 @@ export class Pool {
   /** Workers read messages only between two spells of work. */
   async #tell(message: ToWorker): Promise<void> {
     if (this.#workers.length === 0 || this.#error) return;
-    if (this.#entered) {
-      this.#entered = false;
+    if (this.#crew.entered) {
+      this.#crew.entered = false;
       Atomics.add(this.#control, LEAVE, 1);
       this.#wake();
     }
@@ -108,7 +128,7 @@ export class Pool {
   }
 
   #enter(): void {
-    this.#entered = true;
+    this.#crew.entered = true;
     const leave = Atomics.load(this.#control, LEAVE);
     for (const worker of this.#workers) worker.tell({ kind: "work", leave });
   }
@@ -149,7 +169,7 @@ export class Pool {
       });
       return;
     }
-    if (!this.#entered) this.#enter();
+    if (!this.#crew.entered) this.#enter();
     Atomics.store(control, FINISHED, 0);
     Atomics.store(control, OPEN, count); // from here on, workers take jobs: the table is complete
     this.#wake();
@@ -185,12 +205,16 @@ export class Pool {
     }
   }
 
-  /** Gives the pool back, its arenas removed, for the next engine; a broken one ends here. */
+  /**
+   * Ends this pool, its arenas removed. Its threads go to one for the next engine, so that what still runs for the closed one
+   * meets an error here, and not the other's memory; a broken crew ends.
+   */
   async release(): Promise<void> {
+    if (this.#crew.owner !== this) return; // closed before
     if (this.#error) await Promise.all(this.#workers.map((worker) => worker.terminate()));
     else {
-      this.#nextArena = 0;
-      idle.push(this);
+      idle.push(new Pool(this.threads, this.kernels, this.#crew));
+      this.#error = new EngineError("the engine has been closed");
     }
   }
 }

@@ -189,12 +189,16 @@ function context<T>(w: usize, stride: i32, values: usize, capacity: i32, headDim
   const row = headDim << 2;
   const rowOfValues = headDim * size;
   const next = stride << 2;
+  const pace = rowOfValues / max(1, (group >> 2) * (headDim >> 3));
   memory.fill(out, 0, group * row);
   for (let first = low; first < high; first = (first & ~31) + 32) {
     const end = min((first & ~31) + 32, high);
     const from = values + (first % capacity) * rowOfValues;
     const weights = w + ((first - base) << 2);
     const endOfWeights = weights + ((end - first) << 2);
+    // The loops below go through a block by columns, which no processor foresees. So they also touch the next block, in
+    // order and spread evenly, whose values are then in a cache when their turn comes.
+    let ahead = values + ((end < high ? end : first) % capacity) * rowOfValues;
     let g = 0;
     for (; g + 4 <= group; g += 4) {
       for (let d = 0; d < headDim; d += 8) {
@@ -216,6 +220,8 @@ function context<T>(w: usize, stride: i32, values: usize, capacity: i32, headDim
           d0 = f32x4.add(d0, f32x4.mul(x, v0));
           d1 = f32x4.add(d1, f32x4.mul(x, v1));
           v += rowOfValues;
+          load<u8>(ahead);
+          ahead += pace;
         }
         const to = out + g * row + (d << 2);
         accumulate(to, a0, a1);

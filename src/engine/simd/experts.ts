@@ -4,9 +4,9 @@
  * places have one size.
  */
 import { UsageError } from "../../errors.ts";
-import type { Arenas, Piece } from "./arena.ts";
+import type { Piece } from "./arena.ts";
 import { loadMatrices, type SimdMatrix } from "./matrix.ts";
-import type { Pool } from "./pool.ts";
+import type { Workspace } from "./workspace.ts";
 
 /** The matrices that the experts of one layer have: on the way up, and on the way down. */
 interface Unit {
@@ -27,8 +27,7 @@ interface Entry {
 }
 
 export class ExpertCache {
-  readonly #arenas: Arenas;
-  readonly #pool: Pool;
+  readonly #ws: Workspace;
   readonly #limit: number;
   readonly #units = new Map<SimdMatrix, Unit>();
   /** Least recently used first. */
@@ -40,9 +39,8 @@ export class ExpertCache {
   fetchedBytes = 0;
 
   /** @param limit bytes of all memories, the arenas' other contents included */
-  constructor(arenas: Arenas, pool: Pool, limit: number) {
-    this.#arenas = arenas;
-    this.#pool = pool;
+  constructor(workspace: Workspace, limit: number) {
+    this.#ws = workspace;
     this.#limit = limit;
   }
 
@@ -85,7 +83,7 @@ export class ExpertCache {
   }
 
   #room(): number {
-    return this.#limit - (this.#arenas.allocated - this.#used);
+    return this.#limit - (this.#ws.arenas.allocated - this.#used);
   }
 
   /** How many experts fit at a time. */
@@ -129,11 +127,11 @@ export class ExpertCache {
 
   async #fill(entry: Entry): Promise<void> {
     const { unit, expert, pieces } = entry;
-    for (const { layout } of unit.matrices) pieces.push(await this.#arenas.allocate(layout.bytes));
+    for (const { layout } of unit.matrices) pieces.push(await this.#ws.arenas.allocate(layout.bytes));
     for (const [i, { source, layout, placed }] of unit.matrices.entries()) {
       const piece = pieces[i]!;
       const place = { ...piece, scales: piece.at + layout.scalesAt };
-      await loadMatrices(source, layout, [{ matrix: expert, placed: place }], this.#pool, (bytes) => {
+      await loadMatrices(source, layout, [{ matrix: expert, placed: place }], this.#ws.pool, (bytes) => {
         this.fetchedBytes += bytes;
       });
       placed[expert] = place;

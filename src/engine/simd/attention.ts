@@ -1,0 +1,226 @@
+/** Attention over rings of keys and values. Scores and weights are computed on the way to the context, and kept only for hooks. */
+import { ConfigError, EngineError } from "../../errors.ts";
+import type { AttentionSpan, Ring, Tensor, Weight } from "../ops.ts";
+import { attentionJob, attentionScratch, callJob } from "./jobs.ts";
+import { isLazy, type LazyTensor, type SimdRing, type SimdTensor, type SimdVector } from "./tensor.ts";
+import type { Workspace } from "./workspace.ts";
+
+export class Attention {
+  readonly #ws: Workspace;
+  readonly #kvCache: "f32" | "bf16";
+  readonly #rings = new Set<SimdRing>();
+
+  constructor(workspace: Workspace, kvCache: "f32" | "bf16") {
+    this.#ws = workspace;
+    this.#kvCache = kvCache;
+  }
+
+  async createRing(capacity: number, kvHeads: number, headDim: number): Promise<Ring> {
+    if (headDim % 8 !== 0) {
+      throw new ConfigError("the SIMD engine needs heads of a multiple of 8", {
+        expected: "head_dim divisible by 8",
+        found: headDim,
+        hint: "The reference dialects f32 and f64 take it.",
+      });
+    }
+    const bf16 = this.#kvCache === "bf16";
+    const rounded = Math.ceil(capacity / 32) * 32;
+    const bytes = rounded * kvHeads * headDim * (bf16 ? 2 : 4);
+    const piece = await this.#ws.arenas.allocate(2 * bytes);
+    const ring = {
+      capacity: rounded,
+      kvHeads,
+      headDim,
+      piece,
+      keys: piece.at,
+      values: piece.at + bytes,
+      bf16,
+    };
+    this.#rings.add(ring);
+    return ring;
+  }
+
+  async resizeRing(ring: Ring, capacity: number, first: number, end: number): Promise<Ring> {
+    const old = ring as SimdRing;
+    const larger = (await this.createRing(capacity, old.kvHeads, old.headDim)) as SimdRing;
+    const kernel = old.bf16 ? "resize_bf16" : "resize_f32";
+    let [keys, values] = [old.keys, old.values];
+    const { arena } = larger.piece;
+    let copy: number | undefined;
+    if (old.piece.arena !== arena) {
+      copy = arena.tryAllocate(old.piece.bytes);
+      if (copy === undefined) throw new EngineError("no room to move the KV cache");
+      new Uint8Array(arena.buffer).set(
+        new Uint8Array(old.piece.arena.buffer, old.piece.at, old.piece.bytes),
+        copy,
+      );
+      [keys, values] = [copy, copy + old.values - old.keys];
+    }
+    const rest = [old.capacity, larger.capacity, first, end, old.kvHeads, old.headDim];
+    this.#ws.pool.run([
+      callJob(arena.id, kernel, keys, larger.keys, ...rest, 1),
+      callJob(arena.id, kernel, values, larger.values, ...rest, 0),
+    ]);
+    if (copy !== undefined) arena.free(copy, old.piece.bytes);
+    this.freeRing(old);
+    return larger;
+  }
+
+  freeRing(ring: Ring): void {
+    const { piece } = ring as SimdRing;
+    if (this.#rings.delete(ring as SimdRing)) piece.arena.free(piece.at, piece.bytes);
+  }
+
+  store(k: Tensor, v: Tensor, ring: Ring, position: number): void {
+    const { piece, keys, values, capacity, kvHeads, headDim, bf16 } = ring as SimdRing;
+    const size = kvHeads * headDim;
+    const T = k.shape[0]!;
+    const { arena } = piece;
+    // both rows go over to the ring's memory first
+    const floats = T * size;
+    const at = arena.scratch(2 * floats * 4);
+    const there = new Float32Array(arena.buffer, at, 2 * floats);
+    there.set(this.#ws.floats(this.#ws.addressOf(k), floats));
+    there.set(this.#ws.floats(this.#ws.addressOf(v), floats), floats);
+    const jobs = Array.from({ length: T }, (_, t) => {
+      const slot = (position + t) % capacity;
+      const from = at + t * size * 4;
+      return callJob(
+        arena.id,
+        bf16 ? "store_bf16" : "store_f32",
+        from,
+        from + floats * 4,
+        keys,
+        values,
+        capacity,
+        slot,
+        kvHeads,
+        headDim,
+      );
+    });
+    this.#ws.run(jobs, 2 * floats);
+  }
+
+  scores(q: Tensor, ring: Ring, span: AttentionSpan, scale: number): Tensor {
+    const [T, heads] = q.shape as [number, number];
+    const shape = [heads, T, span.position + T - span.first];
+    return { kind: "scores", shape, q: q as SimdTensor, ring: ring as SimdRing, span, scale } as LazyTensor;
+  }
+
+  softmax(scores: Tensor, sinks: Weight, span: AttentionSpan): { weights: Tensor; sink: Tensor } {
+    const [heads, T] = scores.shape as [number, number];
+    if (!isLazy(scores)) return this.#softmaxOfGiven(scores as SimdTensor, sinks as SimdVector, span);
+    const common = { ...scores, sinks: sinks as SimdVector };
+    return {
+      weights: { ...common, kind: "weights" } as LazyTensor,
+      sink: { ...common, kind: "sink", shape: [heads, T] } as LazyTensor,
+    };
+  }
+
+  /** Scores that a hook has replaced: whatever they are, they are taken as they stand. */
+  #softmaxOfGiven(
+    scores: SimdTensor,
+    sinks: SimdVector,
+    span: AttentionSpan,
+  ): { weights: Tensor; sink: Tensor } {
+    const [heads, T, n] = scores.shape as [number, number, number];
+    const weights = this.#ws.create(scores.shape);
+    const sink = this.#ws.create([heads, T]);
+    const offset = span.first & 7; // lanes go by absolute position
+    const padded = (offset + n + 7) & ~7;
+    const row = this.#ws.activations.allocate(padded * 4);
+    for (let i = 0; i < heads * T; i++) {
+      this.#ws.floats(row, padded).set(this.#ws.floats(this.#ws.addressOf(scores) + i * n * 4, n), offset);
+      const logit = this.#ws.floats(sinks.at, heads)[Math.floor(i / T)]!;
+      const end = span.position + (i % T) + 1 - span.first;
+      const low = Math.max(0, end - span.window);
+      this.#ws.pool.runHere([
+        callJob(0, "sink_softmax", row, padded, low + offset, end + offset, logit, sink.at + i * 4),
+      ]);
+      // what isn't visible weighs nothing, also where the row's sum is NaN
+      const visible = this.#ws.floats(row + (offset + low) * 4, end - low);
+      this.#ws
+        .floats(weights.at + i * n * 4, n)
+        .fill(0)
+        .set(visible, low);
+    }
+    return { weights, sink };
+  }
+
+  async context(weights: Tensor, ring: Ring, span: AttentionSpan): Promise<Tensor> {
+    await this.#ws.breathe();
+    const [heads, T] = weights.shape as [number, number];
+    const { headDim } = ring as SimdRing;
+    const context = this.#ws.create([T, heads * headDim]);
+    if (isLazy(weights)) this.#attend(weights, { context });
+    else {
+      const q = context; // not read
+      const given = weights as SimdTensor;
+      this.#attend(
+        { kind: "weights", shape: weights.shape, q, ring: ring as SimdRing, span, scale: 0 },
+        { context, given },
+      );
+    }
+    return context;
+  }
+
+  /** Computes what somebody wants to see after all. */
+  read(x: LazyTensor): SimdTensor {
+    const tensor = this.#ws.create(x.shape);
+    this.#attend(x, { [x.kind]: tensor });
+    return tensor;
+  }
+
+  /** Runs attention for whatever results are wanted. */
+  #attend(
+    { shape, q, ring, span, scale, sinks }: LazyTensor,
+    wanted: {
+      scores?: SimdTensor;
+      weights?: SimdTensor;
+      sink?: SimdTensor;
+      context?: SimdTensor;
+      given?: SimdTensor;
+    },
+  ): void {
+    const [heads, T] = shape as [number, number];
+    const { kvHeads, headDim, piece, keys, values, bf16, capacity } = ring;
+    const { arena } = piece;
+    const group = heads / kvHeads;
+    const allKeys = span.position + T - span.first;
+    const scratch = arena.scratch(attentionScratch(group, headDim, Math.min(allKeys, span.window + 8)));
+    const step = Math.max(1, Math.ceil(T / 16));
+    const jobs: number[][] = [];
+    for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
+      for (let firstToken = 0; firstToken < T; firstToken += step) {
+        jobs.push(
+          attentionJob({
+            arena: arena.id,
+            keys,
+            values,
+            bf16,
+            capacity,
+            headDim,
+            group,
+            kvHead,
+            heads,
+            firstToken,
+            endToken: Math.min(T, firstToken + step),
+            T,
+            ...span,
+            scale,
+            q: this.#ws.addressOf(q),
+            sinks: sinks?.at ?? 0,
+            givenWeights: wanted.given ? this.#ws.addressOf(wanted.given) : 0,
+            scoresOut: wanted.scores?.at ?? 0,
+            weightsOut: wanted.weights?.at ?? 0,
+            sinkOut: wanted.sink?.at ?? 0,
+            contextOut: wanted.context?.at ?? 0,
+            scratch,
+            scratchBytes: arena.scratchBytes,
+          }),
+        );
+      }
+    }
+    this.#ws.run(jobs, (T * Math.min(allKeys, span.window) * heads * headDim) / 8);
+  }
+}

@@ -1,0 +1,140 @@
+/** Products of matrices and activations: what is quantised, and how the work is cut into jobs. */
+import type { Dialect } from "../../numerics/dialects.ts";
+import { callJob, matmulJob, matmulScratch } from "./jobs.ts";
+import type { KernelName } from "./kernels.ts";
+import type { Layout, Placed, SimdMatrix } from "./matrix.ts";
+import type { Quantised, SimdTensor } from "./tensor.ts";
+import type { Workspace } from "./workspace.ts";
+
+/** One matrix of a weight times some tokens: home addresses of the lists of their rows in x and in the result, and of the bias or 0. */
+export interface Product {
+  readonly placed: Placed;
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly count: number;
+  readonly bias: number;
+}
+
+/** Bytes of weights that make a job worth its while, and tokens that a tile kernel takes at a time. */
+const JOB_BYTES = 2 ** 19;
+const TILE = 64;
+
+export class Products {
+  readonly #ws: Workspace;
+  readonly #dialect: Dialect;
+
+  constructor(workspace: Workspace, dialect: Dialect) {
+    this.#ws = workspace;
+    this.#dialect = dialect;
+  }
+
+  /** Multiplies with matrices of one kind, in jobs: chunks of a matrix's rows, times tiles of tokens. */
+  run(x: SimdTensor, matrix: SimdMatrix, products: readonly Product[], out: SimdTensor): void {
+    const { layout } = matrix;
+    const { groups, groupRows, groupBytes, scaleBytes, cols, rows } = layout;
+    const input = layout.quantised
+      ? this.#quantised(x, layout)
+      : { at: this.#ws.addressOf(x), rowBytes: cols * 4, scales: 0, rowScaleBytes: 0 };
+    const { kernel } = this.#kernelFor(layout);
+    const cuts = products.map(({ placed, count }) => {
+      const tile = Math.min(TILE, count);
+      // enough jobs for the threads to share evenly, but none so small that fetching its input would show
+      const tiles = Math.ceil(count / tile);
+      const most = Math.max(1, Math.floor((groups * groupBytes * tile) / JOB_BYTES));
+      const parts = Math.min(most, groups, Math.ceil((this.#ws.pool.threads * 8) / tiles));
+      const step = Math.ceil(groups / Math.max(1, parts));
+      // all areas ahead of all jobs: one that grew after a job was made could lie across that job's
+      placed.arena.scratch(matmulScratch(tile, input.rowBytes, input.rowScaleBytes, step * groupRows));
+      return { tile, step };
+    });
+    const jobs: number[][] = [];
+    for (const [i, { placed, inputs, outputs, count: slots, bias }] of products.entries()) {
+      const { arena, at, scales } = placed;
+      const { tile, step } = cuts[i]!;
+      for (let first = 0; first < slots; first += tile) {
+        for (let group = 0; group < groups; group += step) {
+          const count = Math.min(step, groups - group);
+          jobs.push(
+            matmulJob({
+              arena: arena.id,
+              weights: at + group * groupBytes,
+              scales: scales + group * scaleBytes,
+              kernel,
+              groups: count,
+              groupRows,
+              firstRow: group * groupRows,
+              rows: Math.min(count * groupRows, rows - group * groupRows),
+              inner: layout.quantised ? cols / 32 : cols,
+              inputs: input.at,
+              inputBytes: input.rowBytes,
+              inputScales: input.scales,
+              scaleBytes: input.rowScaleBytes,
+              tokens: Math.min(tile, slots - first),
+              inputList: inputs + first * 4,
+              outputList: outputs + first * 4,
+              outputs: out.at,
+              outputBytes: matrix.rows * 4,
+              bias,
+              scratch: arena.scratch(0),
+              scratchBytes: arena.scratchBytes,
+            }),
+          );
+        }
+      }
+    }
+    this.#ws.pool.run(jobs);
+  }
+
+  /** Which kernel multiplies such a matrix, and the form of activations that it wants (`assembly/quantize.ts`). */
+  #kernelFor({ encoding }: Layout): { kernel: KernelName; form: number; offset: number; factor: number } {
+    switch (encoding) {
+      case "f32":
+      case "bf16":
+        return { kernel: `matmul_${encoding}`, form: 0, offset: 0, factor: 0 };
+      case "q8_0":
+        return { kernel: "matmul_q8_0_int16", form: 1, offset: 0, factor: 1 };
+      case "mxfp4":
+        // the doubled FP4 values are halved here; what the offsets undo stands in the kernels
+        if (!this.#ws.pool.kernels.relaxed)
+          return { kernel: "matmul_mxfp4_baseline", form: 1, offset: -3084, factor: 0.5 };
+        return this.#dialect.activationBits === 8
+          ? { kernel: "matmul_mxfp4_int8", form: 0, offset: -12, factor: 0.5 }
+          : { kernel: "matmul_mxfp4_int16", form: 2, offset: -12, factor: 0.5 };
+    }
+  }
+
+  /** The activations in the form that a layout's kernel wants, made once for all who want it. */
+  #quantised(x: SimdTensor, layout: Layout): Quantised {
+    const { form, offset, factor } = this.#kernelFor(layout);
+    const key = `${form} ${offset}`;
+    const found = x.quantised.get(key);
+    if (found) return found;
+    const from = this.#ws.addressOf(x);
+    const blocks = layout.cols / 32;
+    const rows = x.length / layout.cols;
+    const rowBytes = blocks * (form === 0 ? 32 : 64);
+    const made = {
+      at: this.#ws.activations.allocate(rows * rowBytes),
+      scales: this.#ws.activations.allocate(rows * blocks * 8),
+      rowBytes,
+      rowScaleBytes: blocks * 8,
+    };
+    const limit = this.#dialect.activationBits === 8 ? 127 : 32639;
+    this.#ws.eachRow(x, layout.cols, (row, count) =>
+      callJob(
+        0,
+        "quantize",
+        from + row * layout.cols * 4,
+        count * blocks,
+        limit,
+        form,
+        offset,
+        factor,
+        made.at + row * rowBytes,
+        made.scales + row * blocks * 8,
+      ),
+    );
+    x.quantised.set(key, made);
+    return made;
+  }
+}

@@ -1,0 +1,86 @@
+import type { Tensor } from "../ops.ts";
+import { Arenas } from "./arena.ts";
+import type { Pool } from "./pool.ts";
+import { Activations, type SimdTensor } from "./tensor.ts";
+
+/** Values below which an operation isn't worth waking a thread. */
+const SMALL = 2 ** 15;
+/** How long the engine keeps the event loop waiting, in ms. */
+const YIELD_EVERY = 25;
+
+/** What all operations work with: threads, memories, and the activations in the first of these, which is called home. */
+export class Workspace {
+  readonly pool: Pool;
+  readonly arenas: Arenas;
+  readonly activations: Activations;
+  #lastYield = performance.now();
+
+  private constructor(pool: Pool, arenas: Arenas) {
+    this.pool = pool;
+    this.arenas = arenas;
+    this.activations = new Activations(arenas);
+  }
+
+  static async create(pool: Pool): Promise<Workspace> {
+    return new Workspace(pool, await Arenas.create(pool));
+  }
+
+  create(shape: readonly number[], ids?: Int32Array): SimdTensor {
+    return this.activations.create(shape, ids);
+  }
+
+  /** Address of a tensor, which is refused if its memory has gone to others. */
+  addressOf(x: Tensor): number {
+    return this.activations.addressOf(x as SimdTensor);
+  }
+
+  /** A tensor's values: good until something is allocated, since a memory that grows takes its views along. */
+  valuesOf(x: Tensor): Float32Array {
+    return this.activations.floats(x as SimdTensor);
+  }
+
+  /** Values at an address in home. */
+  floats(at: number, length: number): Float32Array {
+    return new Float32Array(this.arenas.home.buffer, at, length);
+  }
+
+  /** Row numbers where the threads can read them. */
+  list(rows: Int32Array): number {
+    const at = this.activations.allocate(rows.length * 4);
+    new Int32Array(this.arenas.home.buffer, at, rows.length).set(rows);
+    return at;
+  }
+
+  /** Runs jobs that take about as long as so many simple operations on numbers. */
+  run(jobs: readonly (readonly number[])[], work: number): void {
+    if (jobs.length === 1 || work < SMALL) this.pool.runHere(jobs);
+    else this.pool.run(jobs);
+  }
+
+  /** Splits the rows of x, of `width` values each, among the threads. */
+  eachRow(x: Tensor, width: number, job: (first: number, count: number, part: number) => number[]): void {
+    const { length } = x as SimdTensor;
+    const rows = length / width;
+    const parts = length < SMALL ? 1 : this.pool.threads * 2;
+    const step = Math.ceil(rows / parts / 4) * 4;
+    const jobs: number[][] = [];
+    for (let first = 0; first < rows; first += step) {
+      jobs.push(job(first, Math.min(step, rows - first), jobs.length));
+    }
+    this.run(jobs, length);
+  }
+
+  /** Lets timers, signals and other requests have their turn now and then. */
+  async breathe(): Promise<void> {
+    if (performance.now() - this.#lastYield < YIELD_EVERY) return;
+    await new Promise<void>((resolve) =>
+      typeof setImmediate === "function" ? setImmediate(resolve) : setTimeout(resolve),
+    );
+    this.#lastYield = performance.now();
+  }
+
+  async close(): Promise<void> {
+    await this.arenas.close();
+    await this.pool.release();
+  }
+}

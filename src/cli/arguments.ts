@@ -43,6 +43,7 @@ function threadsOption(): Option {
 /** What says how a model is computed: the options of the commands that run one. */
 export interface EngineFlags {
   dialect: DialectName;
+  engine?: "simd" | "reference";
   threads?: number;
   kvCache?: "f32" | "bf16";
   memory?: number;
@@ -52,6 +53,12 @@ export interface EngineFlags {
 export function engineFlags(command: Command): Command {
   return command
     .addOption(dialectOption())
+    .addOption(
+      new Option("--engine <name>", "what computes int16 and int8 (default: simd)").choices([
+        "simd",
+        "reference",
+      ]),
+    )
     .addOption(threadsOption())
     .addOption(
       new Option(
@@ -76,9 +83,10 @@ function byteSize(text: string): number {
 }
 
 /** Only what the user gave: the rest is the library's to decide. */
-export function loadOptions({ dialect, threads, kvCache, memory, dense }: EngineFlags): LoadOptions {
+export function loadOptions({ dialect, engine, threads, kvCache, memory, dense }: EngineFlags): LoadOptions {
   return {
     dialect,
+    ...(engine !== undefined && { engine }),
     ...(threads !== undefined && { threads }),
     ...(kvCache !== undefined && { kvCache }),
     ...(memory !== undefined && { memory }),

@@ -12,6 +12,7 @@ import { CheckpointError, UsageError } from "../../src/errors.ts";
 import { load } from "../../src/generation/model.ts";
 import { trace } from "../../src/oracle/trace.ts";
 import { firstDifference, memorySource, transformer } from "../support/engines.ts";
+import { randomWeights, TINY } from "../support/random-model.ts";
 
 const golden = fileURLToPath(new URL("../../golden", import.meta.url));
 const ids = Array.from({ length: 50 }, (_, i) => (i * i * 7 + i * 17 + 3) % 190);
@@ -130,3 +131,16 @@ function readFrom(bytes: Uint8Array) {
 }
 
 async function close(): Promise<void> {}
+
+test("weights, keys and values above 2 GiB of a memory are where they should be", async () => {
+  const weights = randomWeights(TINY);
+  const prompt = ids.map((id) => id % TINY.vocabSize);
+  const expected = await trace(await transformer(new ReferenceEngine("int8"), TINY, weights), prompt);
+  const engine = await SimdEngine.create("int8", { threads: 2 });
+  // never touched, so that it takes addresses and no memory
+  await engine.createRing((2.2 * 2 ** 30) / (2 * 2 * 16 * 4), 2, 16);
+  expect(engine.memoryBytes).toBeGreaterThan(2 ** 31);
+  const model = await transformer(engine, TINY, weights);
+  expect(firstDifference(await trace(model, prompt, { chunkSize: 7 }), expected)).toBeUndefined();
+  await engine.close();
+});

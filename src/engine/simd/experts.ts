@@ -33,7 +33,9 @@ export class ExpertCache {
   /** Least recently used first. */
   readonly #entries = new Set<Entry>();
   #lastFill: Promise<void> = Promise.resolve();
+  /** Bytes promised to experts, and those of them that have been allocated. */
   #used = 0;
+  #placed = 0;
   #request = 0;
   /** Bytes of weights that have been read so far. */
   fetchedBytes = 0;
@@ -83,7 +85,7 @@ export class ExpertCache {
   }
 
   #room(): number {
-    return this.#limit - (this.#ws.arenas.allocated - this.#used);
+    return this.#limit - (this.#ws.arenas.allocated - this.#placed);
   }
 
   /** How many experts fit at a time. */
@@ -127,7 +129,10 @@ export class ExpertCache {
 
   async #fill(entry: Entry): Promise<void> {
     const { unit, expert, pieces } = entry;
-    for (const { layout } of unit.matrices) pieces.push(await this.#ws.arenas.allocate(layout.bytes));
+    for (const { layout } of unit.matrices) {
+      pieces.push(await this.#ws.arenas.allocate(layout.bytes));
+      this.#placed += layout.bytes;
+    }
     for (const [i, { source, layout, placed }] of unit.matrices.entries()) {
       const piece = pieces[i]!;
       const place = { ...piece, scales: piece.at + layout.scalesAt };
@@ -141,7 +146,10 @@ export class ExpertCache {
 
   #evict({ unit, expert, bytes, pieces }: Entry): void {
     for (const { placed } of unit.matrices) placed[expert] = undefined;
-    for (const { arena, at, bytes: size } of pieces) arena.free(at, size);
+    for (const { arena, at, bytes: size } of pieces) {
+      arena.free(at, size);
+      this.#placed -= size;
+    }
     this.#entries.delete(unit.entries[expert]!);
     unit.entries[expert] = undefined;
     this.#used -= bytes;

@@ -148,7 +148,7 @@ export function matmulScratch(tokens: number, inputBytes: number, scaleBytes: nu
 }
 
 function roundUp(bytes: number): number {
-  return (bytes + 15) & ~15;
+  return Math.ceil(bytes / 16) * 16; // not by bits: those of JavaScript end at 2 GiB
 }
 
 function runMatmul({ jobs, arenas, index }: Thread, at: number): void {
@@ -337,10 +337,10 @@ function runAttention({ jobs, arenas, index }: Thread, at: number): void {
     const base = low & ~7;
     const n = (end - base + 7) & ~7;
     const mine = (t * heads + kvHead * group) * headDim * 4;
-    const rowOf = (g: number): number => (rows >> 2) + g * n;
+    const rowOf = (g: number): number => rows / 4 + g * n;
     /** Where this token's row of head g begins in [heads, T, keys], in floats. */
     const homeRow = (tensor: number, g: number): number =>
-      (tensor >> 2) + ((kvHead * group + g) * T + t) * allKeys;
+      tensor / 4 + ((kvHead * group + g) * T + t) * allKeys;
 
     if (givenWeights > 0) {
       for (let g = 0; g < group; g++) {
@@ -357,14 +357,14 @@ function runAttention({ jobs, arenas, index }: Thread, at: number): void {
           homeFloats.fill(Number.NEGATIVE_INFINITY, to, to + allKeys);
           homeFloats.set(floats.subarray(row + low - base, row + end - base), to + low - first);
         }
-        const sink = homeFloats[(sinks >> 2) + kvHead * group + g]!;
+        const sink = homeFloats[sinks / 4 + kvHead * group + g]!;
         there.kernels.sink_softmax(row * 4, n, low - base, end - base, sink, share);
         if (weightsOut > 0) {
           const to = homeRow(weightsOut, g);
           homeFloats.fill(0, to, to + allKeys);
           homeFloats.set(floats.subarray(row + low - base, row + end - base), to + low - first);
         }
-        if (sinkOut > 0) homeFloats[(sinkOut >> 2) + (kvHead * group + g) * T + t] = floats[share >> 2]!;
+        if (sinkOut > 0) homeFloats[sinkOut / 4 + (kvHead * group + g) * T + t] = floats[share / 4]!;
       }
     }
     if (contextOut > 0) {

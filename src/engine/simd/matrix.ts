@@ -104,17 +104,25 @@ export async function loadMatrices(
     arena.free(chunk.staging, chunk.stagingBytes);
     onBytes(chunk.stagingBytes);
   };
-  for (const { matrix, placed } of placements) {
-    const groupsAtATime = Math.max(1, Math.floor(CHUNK_BYTES / layout.groupBytes));
-    for (let group = 0; group < layout.groups; group += groupsAtATime) {
-      const groups = Math.min(groupsAtATime, layout.groups - group);
-      const chunk = readChunk(source, matrix, layout, placed, group, groups);
-      chunk.catch(() => {}); // an error shows at the await, if its turn comes
-      queue.push(chunk);
-      if (queue.length > READ_AHEAD) await repackNext();
+  try {
+    for (const { matrix, placed } of placements) {
+      const groupsAtATime = Math.max(1, Math.floor(CHUNK_BYTES / layout.groupBytes));
+      for (let group = 0; group < layout.groups; group += groupsAtATime) {
+        const groups = Math.min(groupsAtATime, layout.groups - group);
+        const chunk = readChunk(source, matrix, layout, placed, group, groups);
+        chunk.catch(() => {}); // an error shows at the await, if its turn comes
+        queue.push(chunk);
+        if (queue.length > READ_AHEAD) await repackNext();
+      }
     }
+    while (queue.length > 0) await repackNext();
+  } catch (error) {
+    for (const chunk of await Promise.allSettled(queue)) {
+      if (chunk.status === "fulfilled")
+        chunk.value.placed.arena.free(chunk.value.staging, chunk.value.stagingBytes);
+    }
+    throw error;
   }
-  while (queue.length > 0) await repackNext();
   for (const { matrix, placed } of placements) checkScales(placed, layout, source.name, matrix);
 }
 
@@ -202,7 +210,11 @@ async function readChunk(
   };
   const data = rowsAt(parts.map((part) => part.data))!;
   const scales = rowsAt(parts.map((part) => part.scales));
-  await Promise.all(reads);
+  const failed = (await Promise.allSettled(reads)).find((read) => read.status === "rejected");
+  if (failed) {
+    arena.free(staging, stagingBytes);
+    throw failed.reason;
+  }
   return {
     ...common,
     ggml: form === "ggml-mxfp4",

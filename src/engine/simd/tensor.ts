@@ -118,7 +118,7 @@ class Region {
   }
 
   allocate(bytes: number): number {
-    const size = (bytes + 63) & ~63;
+    const size = Math.ceil(bytes / 64) * 64;
     let last = this.#pieces.at(-1);
     if (last === undefined || this.#used + size > last.size) {
       last = { at: 0, size: Math.max(size, 2 ** 18, last === undefined ? 0 : last.size) };

@@ -127,7 +127,7 @@ export function check(ladder: Ladder, module: WebAssembly.Module): void {
   const largest = wanted.reduce((max, x) => Math.max(max, Math.abs(x) || 0), 0);
   for (const [rung, order] of Object.entries(ladder.rungs)) {
     bench.floats(result, wanted.length).fill(Number.NaN);
-    kernels[exportName(ladder.kernel, rung)]!(...made.arguments(order, matrices[order]!.at));
+    kernels[exportName(ladder.kernel, rung)]!(...made.arguments(order, matrices(order).at));
     const tolerance = (ladder.tolerance?.[rung] ?? 0) * largest;
     for (const [i, found] of bench.floats(result, wanted.length).entries()) {
       if (Number.isNaN(wanted[i]!) || Math.abs(found - wanted[i]!) <= tolerance) continue;
@@ -144,17 +144,17 @@ export function prepareClimb(ladder: Ladder, module: WebAssembly.Module): Climb 
   let turn = 0;
   const rungs = Object.entries(ladder.rungs).map(([name, order]) => {
     const kernel = kernels[exportName(ladder.kernel, name)]!;
-    const { at, steps } = matrices[order]!;
-    const count = Math.ceil(LARGE / steps[0]!);
+    const { at, steps } = matrices(order);
+    const count = Math.floor(LARGE / steps[0]!);
     const calls = Array.from({ length: count }, (_, i) =>
       made.arguments(
         order,
-        at.map((a, part) => a + i * (steps[part]! > 64 ? steps[part]! : 0)),
+        at.map((a, part) => a + i * steps[part]!),
       ),
     );
     return { name, run: () => kernel(...calls[turn++ % count]!) };
   });
-  const [read, to, first] = [kernels["read"]!, bench.allocate(16), Object.values(matrices)[0]!];
+  const [read, to, first] = [kernels["read"]!, bench.allocate(16), matrices(Object.values(ladder.rungs)[0]!)];
   const roofBytes = Math.floor(first.steps[0]! / 64) * 64;
   const count = Math.floor(LARGE / roofBytes);
   const roof = (): void => read(first.at[0]! + (turn++ % count) * roofBytes, roofBytes, to);

@@ -81,7 +81,7 @@ export const LADDERS: readonly Ladder[] = [
   },
   {
     kernel: "context",
-    rungs: { "1-scalar": "rows", "2-row-major": "rows", "3-four-heads": "rows" },
+    rungs: { "1-scalar": "rows", "2-row-major": "rows", "3-four-heads": "rows", "4-touched-ahead": "rows" },
     prepare: attention("context", "f32"),
   },
 ];

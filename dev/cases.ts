@@ -8,8 +8,8 @@ import { type Bench, type Kernel, random, randomBytes, randomFloats } from "./co
 export interface Case {
   /** Weights (or keys, or values) that a call reads, in bytes; those that serve several tokens count for each. */
   readonly bytes: number;
-  /** Addresses of the weights in each order, and how many bytes lie from one matrix to the next. */
-  readonly matrices: Record<string, { readonly at: readonly number[]; readonly steps: readonly number[] }>;
+  /** The weights in an order that kernels read. */
+  matrices(order: string): Placed;
   /** Arguments of a rung, given the addresses of its weights. */
   arguments(order: string, weights: readonly number[]): number[];
   readonly result: number;
@@ -25,7 +25,7 @@ export const LARGE: number = 128 * 2 ** 20;
 
 /** Further copies of matrices behind the first. */
 function copies(bench: Bench, at: number, bytes: number, large: boolean): { at: number; step: number } {
-  if (!large) return { at, step: 0 };
+  if (!large || bytes === 0) return { at, step: 0 };
   const count = Math.ceil(LARGE / bytes);
   const first = bench.allocate(count * bytes);
   const memory = bench.bytes(0, bench.memory.buffer.byteLength);
@@ -33,17 +33,30 @@ function copies(bench: Bench, at: number, bytes: number, large: boolean): { at: 
   return { at: first, step: bytes };
 }
 
+/** Addresses of the parts of a matrix, and how many bytes lie from one copy of it to the next. */
+interface Placed {
+  readonly at: readonly number[];
+  readonly steps: readonly number[];
+}
+
+type Parts = readonly (readonly [at: number, bytes: number])[];
+
+/** Orders are made when they are asked for: they are large. */
 function orders(
   bench: Bench,
   large: boolean,
-  named: Record<string, readonly [at: number, bytes: number][]>,
-): Case["matrices"] {
-  return Object.fromEntries(
-    Object.entries(named).map(([order, parts]) => {
-      const placed = parts.map(([at, bytes]) => copies(bench, at, bytes, large));
-      return [order, { at: placed.map(({ at }) => at), steps: placed.map(({ step }) => step) }];
-    }),
-  );
+  makers: Record<string, () => Parts>,
+): (order: string) => Placed {
+  const made = new Map<string, Placed>();
+  return (order) => {
+    let found = made.get(order);
+    if (found === undefined) {
+      const placed = makers[order]!().map(([at, bytes]) => copies(bench, at, bytes, large));
+      found = { at: placed.map(({ at }) => at), steps: placed.map(({ step }) => step) };
+      made.set(order, found);
+    }
+    return found;
+  };
 }
 
 /** From groups of 8 rows, blocks of 2 · `unit` bytes at a time, to groups of 4. */
@@ -105,21 +118,19 @@ export function quantised(
     return {
       bytes: (bytes + scaleBytes) * tokens,
       matrices: orders(bench, large, {
-        rows: [
+        rows: () => [
           [dataAt, data.length],
-          [scalesAt, scales.length || 64],
+          [scalesAt, scales.length],
         ],
-        ...(tokens === 1 && {
-          "4 rows": [
-            [fourRows(bench, eight, groups, groupBytes, unit), bytes],
-            [fourRows(bench, eightScales, groups, groupScales, unit === 16 ? 4 : 8), scaleBytes],
-          ],
-        }),
-        "8 rows": [
+        "4 rows": () => [
+          [fourRows(bench, eight, groups, groupBytes, unit), bytes],
+          [fourRows(bench, eightScales, groups, groupScales, unit === 16 ? 4 : 8), scaleBytes],
+        ],
+        "8 rows": () => [
           [eight, bytes],
           [eightScales, scaleBytes],
         ],
-        "8 rows, token by token": [
+        "8 rows, token by token": () => [
           [eight, bytes],
           [eightScales, scaleBytes],
         ],
@@ -153,10 +164,13 @@ export function dense(type: "bf16" | "f32", tokens: number): Prepare {
     const groups = rows / 16;
     const sixteen = bench.allocate(data.byteLength);
     kernels[`repack_${type}`]!(from, from + size * cols, 2 * size * cols, groups, cols, sixteen);
-    const four = data.slice();
-    for (let r = 0; r < rows; r++) {
-      for (let c = 0; c < cols; c++) four[(r >> 2) * 4 * cols + c * 4 + (r & 3)] = data[r * cols + c]!;
-    }
+    const four = (): number => {
+      const ordered = data.slice();
+      for (let r = 0; r < rows; r++) {
+        for (let c = 0; c < cols; c++) ordered[(r >> 2) * 4 * cols + c * 4 + (r & 3)] = data[r * cols + c]!;
+      }
+      return bench.place(ordered);
+    };
     const x = randomFloats(tokens * cols, next);
     const xAt = bench.place(x);
     const result = bench.allocate(tokens * rows * 4);
@@ -164,9 +178,9 @@ export function dense(type: "bf16" | "f32", tokens: number): Prepare {
     return {
       bytes: bytes * tokens,
       matrices: orders(bench, large, {
-        rows: [[from, bytes]],
-        "4 rows": [[bench.place(four), bytes]],
-        "16 rows": [[sixteen, bytes]],
+        rows: () => [[from, bytes]],
+        "4 rows": () => [[four(), bytes]],
+        "16 rows": () => [[sixteen, bytes]],
       }),
       arguments: (_, [weights]) => [weights!, xAt, result, groups, cols, rows],
       result,
@@ -212,8 +226,8 @@ export function attention(kind: "scores" | "context", type: "f32" | "bf16"): Pre
     return {
       bytes: ((end - base) * bytes) / capacity,
       matrices: orders(bench, large, {
-        rows: [[kind === "scores" ? k : valuesAt, bytes]],
-        "4 keys": [[interleaved, bytes]],
+        rows: () => [[kind === "scores" ? k : valuesAt, bytes]],
+        "4 keys": () => [[interleaved, bytes]],
       }),
       arguments: (_, [at]) =>
         kind === "scores"

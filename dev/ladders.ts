@@ -1,6 +1,6 @@
 /** The ladders: of each hot kernel its versions, from the first try to the one in assembly/. */
-import { attention, dense, LARGE, type Prepare, quantised } from "./cases.ts";
-import { Bench, compile } from "./compile.ts";
+import { attention, type Case, dense, LARGE, type Prepare, quantised } from "./cases.ts";
+import { Bench, compile, type Kernel } from "./compile.ts";
 
 export interface Ladder {
   readonly kernel: string;
@@ -81,7 +81,7 @@ export const LADDERS: readonly Ladder[] = [
   },
   {
     kernel: "context",
-    rungs: { "1-scalar": "rows", "2-row-major": "rows", "3-four-heads": "rows" },
+    rungs: { "1-scalar": "rows", "2-row-major": "rows", "3-four-heads": "rows", "4-touched-ahead": "rows" },
     prepare: attention("context", "f32"),
   },
 ];
@@ -122,17 +122,29 @@ function exportName(kernel: string, rung: string): string {
 export function check(ladder: Ladder, module: WebAssembly.Module): void {
   const bench = new Bench();
   const kernels = bench.instantiate(module);
-  const { matrices, result, expected, ...made } = ladder.prepare(bench, kernels, false);
+  const made = ladder.prepare(bench, kernels, false);
+  for (const [rung, order] of Object.entries(ladder.rungs)) {
+    const kernel = kernels[exportName(ladder.kernel, rung)]!;
+    compare(`${ladder.kernel}/${rung}`, kernel, bench, made, order, ladder.tolerance?.[rung]);
+  }
+}
+
+/** @throws Error if a kernel's result isn't the reference's */
+export function compare(
+  name: string,
+  kernel: Kernel,
+  bench: Bench,
+  { matrices, result, expected, ...made }: Case,
+  order: string,
+  tolerance = 0,
+): void {
   const wanted = expected();
   const largest = wanted.reduce((max, x) => Math.max(max, Math.abs(x) || 0), 0);
-  for (const [rung, order] of Object.entries(ladder.rungs)) {
-    bench.floats(result, wanted.length).fill(Number.NaN);
-    kernels[exportName(ladder.kernel, rung)]!(...made.arguments(order, matrices[order]!.at));
-    const tolerance = (ladder.tolerance?.[rung] ?? 0) * largest;
-    for (const [i, found] of bench.floats(result, wanted.length).entries()) {
-      if (Number.isNaN(wanted[i]!) || Math.abs(found - wanted[i]!) <= tolerance) continue;
-      throw new Error(`${ladder.kernel}/${rung}: expected ${wanted[i]} at ${i}, found ${found}`);
-    }
+  bench.floats(result, wanted.length).fill(Number.NaN);
+  kernel(...made.arguments(order, matrices(order).at));
+  for (const [i, found] of bench.floats(result, wanted.length).entries()) {
+    if (Number.isNaN(wanted[i]!) || Math.abs(found - wanted[i]!) <= tolerance * largest) continue;
+    throw new Error(`${name}: expected ${wanted[i]} at ${i}, found ${found}`);
   }
 }
 
@@ -144,17 +156,17 @@ export function prepareClimb(ladder: Ladder, module: WebAssembly.Module): Climb 
   let turn = 0;
   const rungs = Object.entries(ladder.rungs).map(([name, order]) => {
     const kernel = kernels[exportName(ladder.kernel, name)]!;
-    const { at, steps } = matrices[order]!;
-    const count = Math.ceil(LARGE / steps[0]!);
+    const { at, steps } = matrices(order);
+    const count = Math.floor(LARGE / steps[0]!);
     const calls = Array.from({ length: count }, (_, i) =>
       made.arguments(
         order,
-        at.map((a, part) => a + i * (steps[part]! > 64 ? steps[part]! : 0)),
+        at.map((a, part) => a + i * steps[part]!),
       ),
     );
     return { name, run: () => kernel(...calls[turn++ % count]!) };
   });
-  const [read, to, first] = [kernels["read"]!, bench.allocate(16), Object.values(matrices)[0]!];
+  const [read, to, first] = [kernels["read"]!, bench.allocate(16), matrices(Object.values(ladder.rungs)[0]!)];
   const roofBytes = Math.floor(first.steps[0]! / 64) * 64;
   const count = Math.floor(LARGE / roofBytes);
   const roof = (): void => read(first.at[0]! + (turn++ % count) * roofBytes, roofBytes, to);

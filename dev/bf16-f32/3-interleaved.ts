@@ -1,4 +1,7 @@
-/** 4 rows interleaved: a lane a row, in the scalar order. Each sum waits for the one before: 4 rows are too few at a time. */
+/**
+ * 4 rows interleaved: a lane a row, in the scalar order. Each sum waits for the one before: 4 rows are too few at a time.
+ * 0.65 times as fast as the rung before.
+ */
 export function multiply(weights: usize, x: usize, y: usize, groups: i32, cols: i32): void {
   for (let g = 0; g < groups << 2; g++) {
     let total = f32x4.splat(0);

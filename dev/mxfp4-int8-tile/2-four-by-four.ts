@@ -1,4 +1,7 @@
-/** 4 rows × 4 tokens: weights are unpacked once for 4 tokens; q [blocks, tokens, 32], tokens a multiple of 4. */
+/**
+ * 4 rows × 4 tokens: weights are unpacked once for 4 tokens; q [blocks, tokens, 32], tokens a multiple of 4.
+ * As fast as the rung before.
+ */
 import { lowE8M0 } from "../../assembly/scales";
 import { NIBBLES, SHIFTED_FP4 } from "../../assembly/tables";
 

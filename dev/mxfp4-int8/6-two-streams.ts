@@ -1,4 +1,7 @@
-/** Two groups of 4 rows at a time, so that a broadcast serves 8 rows; their weights lie apart, in two streams. */
+/**
+ * Two groups of 4 rows at a time, so that a broadcast serves 8 rows; their weights lie apart, in two streams.
+ * 0.61 times as fast as the rung before.
+ */
 import { lowE8M0 } from "../../assembly/scales";
 import { NIBBLES, ONES, SHIFTED_FP4 } from "../../assembly/tables";
 

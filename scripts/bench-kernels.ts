@@ -138,6 +138,13 @@ interface Companion {
   readonly stop: Int32Array;
 }
 
+function startWorker(companion: Companion): Worker {
+  // tsx doesn't reach a worker of Node 20 on its own
+  const [tsx, self] = [import.meta.resolve("tsx/esm/api"), import.meta.url].map((url) => JSON.stringify(url));
+  const code = `import(${tsx}).then(({ register }) => { register(); return import(${self}); })`;
+  return new Worker(code, { eval: true, workerData: companion });
+}
+
 function accompany({ name, module, stop }: Companion): void {
   const { run } = prepare(name, module);
   parentPort!.postMessage("ready");
@@ -153,7 +160,7 @@ async function measure(
 ): Promise<number[]> {
   const { bytes, run } = prepare(name, module);
   const stop = new Int32Array(new SharedArrayBuffer(4));
-  const worker = threads > 1 && new Worker(new URL(import.meta.url), { workerData: { name, module, stop } });
+  const worker = threads > 1 && startWorker({ name, module, stop });
   if (worker) await once(worker, "message");
   const stopwatch = new Stopwatch({ time: 50, iterations: 3, warmupTime: 30, warmupIterations: 3 }).add(
     name,

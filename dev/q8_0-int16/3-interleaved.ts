@@ -1,6 +1,6 @@
 /**
  * 4 rows interleaved, a pair of columns of each in 64 bits: no sum crosses lanes, one broadcast serves 4 rows.
- * 2.5 times as fast as the rung before.
+ * 2.4 times as fast as the rung before.
  */
 import { lowF16 } from "../../assembly/scales";
 import { F16_BIAS, F16_MASK } from "../../assembly/tables";

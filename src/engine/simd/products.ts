@@ -82,7 +82,8 @@ export class Products {
         }
       }
     }
-    this.#ws.pool.run(jobs);
+    const tokens = products.reduce((sum, { count }) => sum + count, 0);
+    this.#ws.run(jobs, (tokens * rows * cols) / 8);
   }
 
   /** Which kernel multiplies such a matrix, and the form of activations that it wants (`assembly/quantize.ts`). */

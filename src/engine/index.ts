@@ -10,11 +10,14 @@ export interface EngineOptions extends SimdOptions {
   readonly engine?: "simd" | "reference";
 }
 
-/** The engine that computes a dialect. */
-export async function createEngine(options: EngineOptions = {}): Promise<Ops> {
-  const { dialect = "int16", engine, kvCache } = options;
-  if ((dialect === "int16" || dialect === "int8") && engine !== "reference") {
+/**
+ * The engine that computes a dialect.
+ *
+ * @param headDim of the model, if it is known: heads whose size is no multiple of 8 are the reference engine's
+ */
+export async function createEngine(options: EngineOptions = {}, headDim = 8): Promise<Ops> {
+  const { dialect = "int16", engine = headDim % 8 === 0 ? "simd" : "reference", kvCache } = options;
+  if ((dialect === "int16" || dialect === "int8") && engine === "simd")
     return SimdEngine.create(dialect, options);
-  }
   return new ReferenceEngine(dialect, kvCache && { kvCache });
 }

@@ -32,7 +32,7 @@ export async function load(from: string | OpenCheckpoint, options: LoadOptions =
   const checkpoint = typeof from === "string" ? await openCheckpoint(from) : from;
   let engine: Ops | undefined;
   try {
-    const ops = await createEngine(options);
+    const ops = await createEngine(options, checkpoint.config.headDim);
     engine = ops;
     const sources = options.dense === "q8_0" ? quantizeDense(checkpoint.weights) : checkpoint.weights;
     const { onProgress } = options;

@@ -3,12 +3,13 @@ import { describe, expect, test } from "vitest";
 import { openCheckpoint } from "../../src/checkpoint/open.ts";
 import { quantizeDense } from "../../src/checkpoint/quantize.ts";
 import type { WeightSource, WeightSources } from "../../src/checkpoint/weights.ts";
+import { createEngine } from "../../src/engine/index.ts";
 import { ReferenceEngine } from "../../src/engine/reference/index.ts";
 import { SimdEngine } from "../../src/engine/simd/index.ts";
 import { callJob } from "../../src/engine/simd/jobs.ts";
 import { compileKernels } from "../../src/engine/simd/kernels.ts";
 import { Pool } from "../../src/engine/simd/pool.ts";
-import { CheckpointError, UsageError } from "../../src/errors.ts";
+import { CheckpointError, ConfigError, UsageError } from "../../src/errors.ts";
 import { load } from "../../src/generation/model.ts";
 import { trace } from "../../src/oracle/trace.ts";
 import { firstDifference, memorySource, transformer } from "../support/engines.ts";
@@ -96,6 +97,14 @@ describe("a memory budget", () => {
     await expect(trace(model.transformer, ids)).rejects.toThrow(UsageError);
     await expect(trace(model.transformer, ids)).rejects.toThrow("no room for a single expert");
   });
+});
+
+test("heads that the kernels can't take are the reference engine's, unless somebody insists", async () => {
+  expect((await createEngine({ dialect: "int8" }, 12)).engine).toBe("reference");
+  const engine = await createEngine({ dialect: "int8" }, 16);
+  expect(engine.engine).toBe("simd");
+  await expect(engine.createRing(1, 1, 12)).rejects.toThrow(ConfigError);
+  await engine.close();
 });
 
 test("memories are added while operations run", async () => {

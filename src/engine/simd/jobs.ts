@@ -288,7 +288,7 @@ export function attentionJob(j: AttentionJob): number[] {
 
 /** Bytes of scratch that an attention job over so many keys needs. */
 export function attentionScratch(group: number, headDim: number, keys: number): number {
-  return group * (8 * headDim + 4 * (keys + 16)) + 256;
+  return group * (8 * headDim + 4 * (keys + 32)) + 256;
 }
 
 function runAttention({ jobs, arenas, index }: Thread, at: number): void {
@@ -337,7 +337,9 @@ function runAttention({ jobs, arenas, index }: Thread, at: number): void {
     const base = low & ~7;
     const n = (end - base + 7) & ~7;
     const mine = (t * heads + kvHead * group) * headDim * 4;
-    const rowOf = (g: number): number => rows / 4 + g * n;
+    // a cache line apart from a power of two, whose multiples would share their places in the cache
+    const stride = n + 16;
+    const rowOf = (g: number): number => rows / 4 + g * stride;
     /** Where this token's row of head g begins in [heads, T, keys], in floats. */
     const homeRow = (tensor: number, g: number): number =>
       tensor / 4 + ((kvHead * group + g) * T + t) * allKeys;
@@ -349,7 +351,7 @@ function runAttention({ jobs, arenas, index }: Thread, at: number): void {
       }
     } else {
       thereBytes.set(homeBytes.subarray(q + mine, q + mine + size), qAt);
-      scores(qAt, keyAt, capacity, headDim, group, base, end, scale, rows, n);
+      scores(qAt, keyAt, capacity, headDim, group, base, end, scale, rows, stride);
       for (let g = 0; g < group; g++) {
         const row = rowOf(g);
         if (scoresOut > 0) {
@@ -368,7 +370,7 @@ function runAttention({ jobs, arenas, index }: Thread, at: number): void {
       }
     }
     if (contextOut > 0) {
-      context(rows, n, valueAt, capacity, headDim, group, base, low, end, out);
+      context(rows, stride, valueAt, capacity, headDim, group, base, low, end, out);
       homeBytes.set(thereBytes.subarray(out, out + size), contextOut + mine);
     }
   }

@@ -6,6 +6,7 @@
  * crosses lanes; values row by row, [slots, headDim]. Either may be bfloat16 (T = u16). Scores run from `base`, a multiple of 8.
  */
 import { exp } from "./exp";
+import { accumulate, load4 } from "./vectors";
 
 export function store_f32(k: usize, v: usize, keys: usize, values: usize, capacity: i32, slot: i32, heads: i32, headDim: i32): void {
   storeRow<f32>(k, v, keys, values, capacity, slot, heads, headDim);
@@ -78,12 +79,6 @@ export function scores_f32(q: usize, keys: usize, capacity: i32, headDim: i32, g
 
 export function scores_bf16(q: usize, keys: usize, capacity: i32, headDim: i32, group: i32, base: i32, end: i32, scale: f32, out: usize, stride: i32): void {
   scores<u16>(q, keys, capacity, headDim, group, base, end, scale, out, stride);
-}
-
-// @ts-ignore: decorator
-@inline
-function load4<T>(at: usize): v128 {
-  return sizeof<T>() == 4 ? v128.load(at) : i32x4.shl(v128.load16x4_u(at), 16);
 }
 
 function scores<T>(q: usize, keys: usize, capacity: i32, headDim: i32, group: i32, base: i32, end: i32, scale: f32, out: usize, stride: i32): void {
@@ -245,9 +240,4 @@ function context<T>(w: usize, stride: i32, values: usize, capacity: i32, headDim
       }
     }
   }
-}
-
-function accumulate(y: usize, low: v128, high: v128): void {
-  v128.store(y, f32x4.add(v128.load(y), low));
-  v128.store(y, f32x4.add(v128.load(y, 16), high), 16);
 }

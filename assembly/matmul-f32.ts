@@ -6,6 +6,7 @@
  * Sums run over 32 columns, and then over those sums: at 2880 columns a fourth of the error of one long sum.
  */
 import { UPPER_HALF } from "./tables";
+import { accumulate } from "./vectors";
 
 const BLOCK = 32;
 
@@ -139,9 +140,4 @@ export function matmul_f32_4(weights: usize, x: usize, y: usize, groups: i32, co
       accumulate(to + 3 * next, d0, d1);
     }
   }
-}
-
-function accumulate(y: usize, low: v128, high: v128): void {
-  v128.store(y, f32x4.add(v128.load(y), low));
-  v128.store(y, f32x4.add(v128.load(y, 16), high), 16);
 }

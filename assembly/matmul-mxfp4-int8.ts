@@ -13,6 +13,7 @@
  */
 import { highE8M0, lowE8M0 } from "./scales";
 import { NIBBLES, ONES, SHIFTED_FP4 } from "./tables";
+import { high, low } from "./vectors";
 
 /**
  * One token: y[row] = Σ over blocks of float(S) · (scale · d), S = Σ w · q, for rows [0, 8 · groups).
@@ -76,14 +77,6 @@ export function matmul_mxfp4_int8(
     v128.store(y, rows47, 16);
     y += 32;
   }
-}
-
-function low(codes: v128, mask: v128): v128 {
-  return v128.and(codes, mask);
-}
-
-function high(codes: v128, mask: v128): v128 {
-  return v128.and(i16x8.shr_u(codes, 4), mask);
 }
 
 function dot(x: v128, codes: v128, table: v128): v128 {

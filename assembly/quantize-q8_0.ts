@@ -2,6 +2,7 @@
  * Weights to ggml's Q8_0 (`quantize_row_q8_0_ref`), the same bytes as quantizeQ8_0 in src/numerics: of 32 values, the largest
  * magnitude over 127 as float16, and each value over that, rounded half away from zero.
  */
+import { load4 } from "./vectors";
 
 export function quantize_q8_0_bf16(from: usize, blocks: i32, to: usize): void {
   quantizeBlocks<u16>(from, blocks, to);
@@ -30,12 +31,6 @@ function quantizeBlocks<T>(from: usize, blocks: i32, to: usize): void {
     from += 32 * size;
     to += 34;
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function load4<T>(at: usize): v128 {
-  return sizeof<T>() == 4 ? v128.load(at) : i32x4.shl(v128.load16x4_u(at), 16);
 }
 
 /** To integers, halves away from zero. */

@@ -1,0 +1,23 @@
+/** Small steps that several kernels share; the compiler inlines them. */
+
+/** Four floats, from float32 or (T = u16) bfloat16. */
+// @ts-ignore: decorator
+@inline
+export function load4<T>(at: usize): v128 {
+  return sizeof<T>() == 4 ? v128.load(at) : i32x4.shl(v128.load16x4_u(at), 16);
+}
+
+/** Adds two vectors to those in memory. */
+export function accumulate(y: usize, low: v128, high: v128): void {
+  v128.store(y, f32x4.add(v128.load(y), low));
+  v128.store(y, f32x4.add(v128.load(y, 16), high), 16);
+}
+
+/** The low and the high nibbles of 16 bytes. */
+export function low(codes: v128, mask: v128): v128 {
+  return v128.and(codes, mask);
+}
+
+export function high(codes: v128, mask: v128): v128 {
+  return v128.and(i16x8.shr_u(codes, 4), mask);
+}

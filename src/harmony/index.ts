@@ -30,3 +30,4 @@ export {
   systemText,
 } from "./render.ts";
 export { stopIds } from "./stop.ts";
+export type { JsonSchema, ToolDescription, ToolNamespace } from "./tools.ts";

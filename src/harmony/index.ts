@@ -30,3 +30,12 @@ export {
   systemText,
 } from "./render.ts";
 export { stopIds } from "./stop.ts";
+export {
+  BROWSER,
+  functionTools,
+  type JsonSchema,
+  PYTHON,
+  type ResponseFormat,
+  type ToolDescription,
+  type ToolNamespace,
+} from "./tools.ts";

@@ -1,3 +1,4 @@
+export { developerText, hasFunctions, systemText } from "./content.ts";
 export { HarmonyError } from "./errors.ts";
 export type { Header } from "./header.ts";
 export {
@@ -21,14 +22,14 @@ export {
   type Terminator,
 } from "./parse.ts";
 export {
-  developerText,
   type RenderOptions,
   renderConversation,
   renderForCompletion,
   renderForTraining,
   renderMessage,
-  systemText,
+  renderText,
 } from "./render.ts";
+export { schemaToTypeScript } from "./schema.ts";
 export { stopIds } from "./stop.ts";
 export {
   BROWSER,

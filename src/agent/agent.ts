@@ -49,10 +49,10 @@ export class Agent implements AsyncDisposable {
   readonly date: string | undefined;
   readonly #limits: { readonly steps: number; readonly seconds: number; readonly characters: number };
   readonly #session: Session;
-  readonly #messages: Message[];
+  readonly #messages: Message[] = [];
   /** Messages ahead of this one are no longer shown to the model. */
   #shownFrom = 0;
-  #unfinished: boolean;
+  #unfinished = false;
 
   /** @throws UsageError for a limit that isn't a positive number */
   constructor(model: Model, options: AgentOptions = {}) {
@@ -68,9 +68,7 @@ export class Agent implements AsyncDisposable {
     this.tools = options.tools ?? [];
     this.generation = options.generation ?? {};
     this.#limits = { steps: maxSteps, seconds: toolSeconds, characters: toolCharacters };
-    this.#messages = [...(options.messages ?? [])];
-    const last = this.#messages.at(-1);
-    this.#unfinished = last !== undefined && !isAnswer(last);
+    this.clear(options.messages);
     this.#session = new Session(model);
   }
 
@@ -111,11 +109,19 @@ export class Agent implements AsyncDisposable {
     yield* this.#turn(options.signal);
   }
 
-  /** Forgets the conversation, but not what was computed for its opening. */
-  clear(): void {
-    this.#messages.length = 0;
-    this.#shownFrom = 0;
+  /** Takes back the latest question and all that came of it. */
+  takeBack(): void {
+    const question = this.#messages.findLastIndex(({ role }) => role === "user");
+    if (question >= 0) this.#messages.splice(question);
     this.#unfinished = false;
+  }
+
+  /** Starts over, perhaps with another conversation; what was computed for the opening stays in the cache. */
+  clear(messages: readonly Message[] = []): void {
+    this.#messages.splice(0, Number.POSITIVE_INFINITY, ...messages);
+    this.#shownFrom = 0;
+    const last = messages.at(-1);
+    this.#unfinished = last !== undefined && !isAnswer(last);
   }
 
   async *#turn(signal: AbortSignal | undefined): AsyncGenerator<AgentEvent, void, void> {

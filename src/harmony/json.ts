@@ -1,4 +1,5 @@
 import { HarmonyError } from "./errors.ts";
+import { numberText } from "./number-text.ts";
 
 /**
  * JSON as written: members in their order, also those with keys like "7" (which JavaScript's objects put first), and
@@ -6,7 +7,7 @@ import { HarmonyError } from "./errors.ts";
  */
 export type Json = null | boolean | string | JsonNumber | readonly Json[] | ReadonlyMap<string, Json>;
 
-/** A number by its text, in the notation of Rust's serde_json, in which the model has seen numbers. */
+/** A number by its text, in the notation that the model has seen; see numberText. */
 export interface JsonNumber {
   readonly number: string;
 }
@@ -49,7 +50,10 @@ export function readJson(source: unknown, what: string): Json {
       return members;
     }
     const scalar = JSON.parse(token) as null | boolean | string | number;
-    return typeof scalar === "number" ? { number: numberText(token, scalar, what) } : scalar;
+    if (typeof scalar !== "number") return scalar;
+    const number = numberText(token);
+    if (number === undefined) throw new HarmonyError(`${what} has a number out of range`, { found: token });
+    return { number };
   };
   return value(next(), 0);
 }
@@ -88,18 +92,4 @@ function stringify(data: unknown, what: string): string {
 
 function tooLong(what: string): HarmonyError {
   return new HarmonyError(`${what} is too long`, { expected: `at most ${MAX_LENGTH} characters of JSON` });
-}
-
-// Integers of 64 bits stay as they are, all else is a double: with a point from 1e-5 up to 1e16, or else an exponent.
-function numberText(text: string, value: number, what: string): string {
-  if (!Number.isFinite(value)) throw new HarmonyError(`${what} has a number out of range`, { found: text });
-  if (/^-?\d+$/.test(text) && text !== "-0" && text.length <= 20) {
-    const integer = BigInt(text);
-    if (integer >= -(2n ** 63n) && integer < 2n ** 64n) return text;
-  }
-  if (Object.is(value, -0)) return "-0.0";
-  const [digits, exponent] = value.toExponential().split("e") as [string, string];
-  const power = Number(exponent);
-  if (power < -5 || power > 15) return `${digits}e${power}`;
-  return Number.isInteger(value) ? `${value}.0` : String(value);
 }

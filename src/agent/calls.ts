@@ -57,13 +57,12 @@ export async function runCall(
     const available = known.length === 0 ? "There are no tools." : `There are: ${known.join(", ")}.`;
     return { text: `Unknown tool: ${call.recipient.slice(0, 100)}. ${available}`, isError: true };
   }
-  const timeout = AbortSignal.timeout(seconds * 1000);
-  const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
-  let stopWaiting: () => void = () => {};
+  const timeout = new AbortController();
+  // not AbortSignal.timeout, whose timer keeps no process alive that has nothing else to wait for
+  const timer = setTimeout(() => timeout.abort(), Math.min(seconds * 1000, MAX_TIMER));
+  const either = signal ? AbortSignal.any([signal, timeout.signal]) : timeout.signal;
   const aborted = new Promise<never>((_, reject) => {
-    const onAbort = (): void => reject(either.reason);
-    either.addEventListener("abort", onAbort, { once: true });
-    stopWaiting = () => either.removeEventListener("abort", onAbort);
+    either.addEventListener("abort", () => reject(either.reason), { once: true });
   });
   try {
     either.throwIfAborted();
@@ -71,13 +70,16 @@ export async function runCall(
     return { ...result, text: cut(result.text, characters) };
   } catch (error) {
     signal?.throwIfAborted();
-    if (timeout.aborted) return { text: `[ERROR] No result within ${seconds} seconds.`, isError: true };
+    if (timeout.signal.aborted)
+      return { text: `[ERROR] No result within ${seconds} seconds.`, isError: true };
     const what = error instanceof Error ? error.message : String(error);
     return { text: cut(`[ERROR] ${what}`, characters), isError: true };
   } finally {
-    stopWaiting();
+    clearTimeout(timer);
   }
 }
+
+const MAX_TIMER = 2 ** 31 - 1;
 
 function cut(text: string, characters: number): string {
   return text.length <= characters ? text : cutAt(text, characters);

@@ -35,6 +35,7 @@ const STRICTER: readonly [reason: RegExp, theirs: string][] = [
   [/^<\|\w+\|> within a message/, "control tokens become text of the message"],
   [/^<\|\w+\|> within a header/, "control tokens become words of the header"],
   [/^more than one channel/, "the second marker becomes a word of the header"],
+  [/^the content type isn't the last word/, "the type becomes a recipient"],
   [/^a channel without its marker/, "the channel becomes a recipient"],
   [/^the recipient isn't the first word/, "the word ahead of it becomes a recipient"],
   [/^an empty recipient/, "an empty recipient"],

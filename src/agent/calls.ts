@@ -1,5 +1,5 @@
 import type { Message } from "../harmony/index.ts";
-import { messageText } from "../harmony/index.ts";
+import { messageText, resolveRecipient } from "../harmony/index.ts";
 import type { Tokenizer } from "../tokenizer/index.ts";
 import type { Tool, ToolCall, ToolResult } from "../tools/tool.ts";
 import { namespaces } from "./prompt.ts";
@@ -12,23 +12,21 @@ export function recipientOf({ role, recipient }: Message): string | undefined {
 
 const PEOPLE = ["all", "user", "assistant"];
 
-/** The tool that a message calls, by an address that the model may have written carelessly. */
+/** The tool that a message calls, and the call as the tool is to see it. */
 export function resolve(
   tools: readonly Tool[],
   message: Message,
 ): { call: ToolCall; tool: Tool | undefined } {
-  const written = recipientOf(message) ?? "";
   const content = messageText(message);
-  for (const recipient of [written, written.replace(/^functions\./, ""), `functions.${written}`]) {
-    for (const tool of tools) {
-      const { name, tools: functions } = tool.namespace;
-      if (functions.length === 0 && (recipient === name || recipient.startsWith(`${name}.`)))
-        return { tool, call: { recipient: name, function: "", content } };
-      const found = functions.find((f) => recipient === `${name}.${f.name}`);
-      if (found) return { tool, call: { recipient, function: found.name, content } };
-    }
-  }
-  return { tool: undefined, call: { recipient: written, function: "", content } };
+  const found = resolveRecipient(message, namespaces(tools));
+  if (!found) return { tool: undefined, call: { recipient: message.recipient ?? "", function: "", content } };
+  const { name } = found.namespace;
+  const called = found.tool?.name ?? "";
+  const tool = tools.find(
+    ({ namespace }) =>
+      namespace.name === name && (called === "" || namespace.tools.some((each) => each.name === called)),
+  );
+  return { tool, call: { recipient: called === "" ? name : `${name}.${called}`, function: called, content } };
 }
 
 export interface CallLimits {

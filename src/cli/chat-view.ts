@@ -1,6 +1,9 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import type { AgentEvent, Final } from "../agent/index.ts";
-import type { ToolResult } from "../tools/index.ts";
+import type { ToolImage, ToolResult } from "../tools/index.ts";
 import { dim, printable } from "./terminal.ts";
 
 /** Lines of a tool's result that are shown; all of it is there on request. */
@@ -149,7 +152,7 @@ export class ChatView {
       this.#details.push(text);
     }
     if (seconds >= 1) this.#note(`    ${seconds.toFixed(1)} s`);
-    for (const { mediaType, data } of images) this.#note(`    [${mediaType}, ${data.length} bytes]`);
+    for (const image of images) this.#note(`    image: ${saveImage(image)}`);
   }
 
   #showFooter({ text, finishReason, usage }: Final): void {
@@ -190,4 +193,19 @@ export class ChatView {
     if (this.#hasStatus) this.#out.write("\r\x1b[2K");
     this.#hasStatus = false;
   }
+}
+
+const ENDINGS: Readonly<Record<string, string>> = {
+  "image/png": "png",
+  "image/jpeg": "jpg",
+  "image/gif": "gif",
+  "image/webp": "webp",
+  "image/svg+xml": "svg",
+};
+
+/** Puts an image where its user can open it, and returns the path. */
+function saveImage({ mediaType, data }: ToolImage): string {
+  const path = join(mkdtempSync(join(tmpdir(), "gpt-oss-")), `image.${ENDINGS[mediaType] ?? "bin"}`);
+  writeFileSync(path, data);
+  return path;
 }

@@ -1,7 +1,8 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Agent, type AgentEvent, type AgentOptions, type Final } from "../../src/agent/index.ts";
 import { UsageError } from "../../src/errors.ts";
-import { type Message, PYTHON } from "../../src/harmony/index.ts";
+import { type Message, PYTHON, renderConversation } from "../../src/harmony/index.ts";
 import type { Tool, ToolCall, ToolContext, ToolResult } from "../../src/tools/index.ts";
 import { type ScriptedModel, scriptedModel, tokenizer } from "../support/scripted-model.ts";
 
@@ -404,4 +405,45 @@ describe("a conversation", () => {
     const { agent } = start([answer("Hi.")], { tools: [weatherTool(), weatherTool()] });
     await expect(collect(agent.run("Hello"))).rejects.toThrow(/functions\.get_weather/);
   });
+});
+
+test("whatever the model writes, a turn ends, and the conversation can be rendered and gone on with", async () => {
+  const pieces = [
+    ...["<|start|>", "<|channel|>", "<|message|>", "<|constrain|>", "<|end|>", "<|call|>", "<|return|>"],
+    ...[
+      "assistant",
+      "analysis",
+      "commentary",
+      "final",
+      " to=functions.get_weather",
+      " to=python",
+      " to=",
+      "json",
+      "{}",
+    ],
+    ...["<|endoftext|>", "functions.get_weather", "Hello. ", "\n", "user", " to=all"],
+  ];
+  const completion = fc.array(fc.constantFrom(...pieces), { maxLength: 14 }).map((all) => all.join(""));
+  await fc.assert(
+    fc.asyncProperty(fc.array(completion, { minLength: 1, maxLength: 4 }), async (completions) => {
+      const { agent } = start(completions, {
+        tools: [weatherTool(), pythonTool()],
+        maxSteps: 5,
+        generation: { maxTokens: 40 },
+      });
+      for (const question of ["One?", "Two?"]) {
+        const events = await collect(agent.run(question));
+        expect(events.filter(({ type }) => type === "final")).toHaveLength(1);
+        expect(events.filter(({ type }) => type === "tool-call").length).toBeLessThanOrEqual(5);
+        expect(events.filter(({ type }) => type === "tool-call").length).toBe(
+          events.filter(({ type }) => type === "tool-result").length,
+        );
+        const { text } = finalOf(events);
+        const shown = events.flatMap((event) => (event.type === "text" ? [event.delta] : [])).join("");
+        for (const line of text.split("\n\n")) expect(shown).toContain(line);
+      }
+      renderConversation(tokenizer, agent.messages);
+    }),
+    { seed: 11, numRuns: 300 * Number(process.env["FUZZ_RUNS"] ?? 1) },
+  );
 });

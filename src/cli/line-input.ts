@@ -11,6 +11,7 @@ export class LineInput implements Disposable {
   history: string[];
   readonly #pipe: AsyncIterator<string> | undefined;
   #open: Interface | undefined;
+  #onAnswer: ((yes: boolean) => void) | undefined;
 
   constructor(input: NodeJS.ReadStream, output: NodeJS.WriteStream, history: readonly string[] = []) {
     this.#in = input;
@@ -90,8 +91,9 @@ export class LineInput implements Disposable {
     process.on("SIGINT", onSignal); // from outside, or where keys can't be had one by one
     const onData = (data: Buffer): void => {
       for (const byte of data) {
-        if (byte === 0x03) onKey("interrupt");
         if (byte === 0x0f) onKey("fold");
+        else if (byte === 0x03) onKey("interrupt");
+        else if (data.length === 1) this.#onAnswer?.(byte === 0x79 || byte === 0x59); // y, Y
       }
     };
     if (this.isInteractive) {
@@ -106,6 +108,23 @@ export class LineInput implements Disposable {
         this.#in.setRawMode(false);
       },
     };
+  }
+
+  /** While listening: asks, and waits for a key. Anything but y is a no, and so is the end of the signal. */
+  confirm(question: string, signal: AbortSignal): Promise<boolean> {
+    return new Promise((resolve) => {
+      const finish = (yes: boolean): void => {
+        this.#onAnswer = undefined;
+        signal.removeEventListener("abort", onAbort);
+        this.#out.write(`${yes ? "yes" : "no"}\n`);
+        resolve(yes);
+      };
+      const onAbort = (): void => finish(false);
+      this.#out.write(`${question} [y/N] `);
+      this.#onAnswer = finish;
+      if (signal.aborted) finish(false);
+      else signal.addEventListener("abort", onAbort);
+    });
   }
 
   [Symbol.dispose](): void {

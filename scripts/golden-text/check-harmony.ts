@@ -37,8 +37,8 @@ const STRICTER: readonly [reason: RegExp, theirs: string][] = [
   [/^more than one channel/, "the second marker becomes a word of the header"],
   [/^the content type isn't the last word/, "the type becomes a recipient"],
   [/^a channel without its marker/, "the channel becomes a recipient"],
-  [/^the recipient isn't the first word/, "the word ahead of it becomes a recipient"],
   [/^an empty recipient/, "an empty recipient"],
+  [/^a broken character in the header/, "U+FFFD that is a token of its own is a word like others"],
   [/^a header without a role/, "the recipient becomes the name of a tool"],
 ];
 

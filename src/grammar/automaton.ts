@@ -8,7 +8,7 @@ const MAX_STATES = 20_000;
 const MAX_TABLE = 4_000_000;
 const MAX_NFA = 100_000;
 /** Sizes of all sets that determinising one expression makes. */
-const MAX_WORK = 20_000_000;
+const MAX_WORK = 2_000_000;
 
 /** A deterministic automaton over code points: state 0 is the first, and each state can still reach acceptance. */
 export interface Automaton {
@@ -113,7 +113,9 @@ class Nfa {
     const accepts: number[] = [];
     for (let id = 0; id < sets.length; id++) {
       const set = sets[id]!;
-      accepts.push(this.#close(set, id === 0, true).includes(to) ? 1 : 0);
+      const ends = this.#close(set, id === 0, true);
+      accepts.push(ends.includes(to) ? 1 : 0);
+      work += ends.length;
       const targets: number[][] = Array.from({ length: classes }, () => []);
       for (const state of set) {
         for (const { set: chars, to: target } of this.#sets[state]!) {
@@ -344,4 +346,25 @@ export function endless(a: Automaton): Automaton {
   if (a.size === 0 || finite[0])
     return { starts: [0], next: new Int32Array(0), accepts: new Uint8Array(0), size: 0 };
   return trim({ ...a, next: a.next.map((to) => (to >= 0 && finite[to] ? -1 : to)) });
+}
+
+/** All texts that are accepted, or undefined if they are more than `limit`. */
+export function texts(a: Automaton, limit: number): string[] | undefined {
+  const out: string[] = [];
+  let level: (readonly [state: number, text: string])[] = a.size === 0 ? [] : [[0, ""]];
+  while (level.length > 0) {
+    const next: (readonly [number, string])[] = [];
+    for (const [state, text] of level) {
+      if (a.accepts[state]) out.push(text);
+      for (const [to, ranges] of transitions(a, state)) {
+        for (const [lo, hi] of ranges) {
+          // each beginning leads to a text of its own
+          if (hi - lo + next.length + out.length >= limit) return undefined;
+          for (let code = lo; code <= hi; code++) next.push([to, text + String.fromCodePoint(code)]);
+        }
+      }
+    }
+    level = next;
+  }
+  return out.length > limit ? undefined : out;
 }

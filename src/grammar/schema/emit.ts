@@ -1,6 +1,6 @@
-import { type Automaton, both, endless } from "../automaton.ts";
+import { type Automaton, both, endless, texts } from "../automaton.ts";
 import { RulesBuilder } from "../builder.ts";
-import { GrammarError, tooLarge } from "../errors.ts";
+import { GrammarError, tooLarge, within } from "../errors.ts";
 import { JsonRules } from "../json.ts";
 import {
   type Alternative,
@@ -23,6 +23,9 @@ const MAX_PROPERTIES = 1000;
 const MAX_KEY_PATTERNS = 4;
 /** Values from which an array of unique items may choose: each subset of them is a state. */
 const MAX_UNIQUE = 8;
+
+/** Keys that a pattern may stand for, if it stands for a limited number. */
+const MAX_LISTED_KEYS = 64;
 
 const ANY_LENGTH = Number.POSITIVE_INFINITY;
 
@@ -54,20 +57,22 @@ export class Emitter {
   #value(conjunction: Conjunction): number {
     if (conjunction.length === 0) return this.#any();
     return this.#json.rule(`schemas ${conjunction.join()}`, (from, to) => {
-      this.#queue.push(() => {
-        const alternatives = this.#meaning.of(conjunction);
-        this.#checkExclusive();
-        const pointer = at(this.#meaning.schemas.pointer(conjunction[0]!));
-        this.#values(alternatives, from, to);
-        for (const alternative of alternatives) {
-          if (alternative.kind === "value") continue;
-          const rule = this.#json.rule(keyOf(alternative), (start, end) =>
-            this.#alternative(alternative, start, end, pointer),
-          );
-          this.builder.call(from, rule, to);
-        }
-      });
+      const pointer = at(this.#meaning.schemas.pointer(conjunction[0]!));
+      this.#queue.push(() => within(pointer, () => this.#fill(conjunction, from, to, pointer)));
     });
+  }
+
+  #fill(conjunction: Conjunction, from: number, to: number, pointer: string): void {
+    const alternatives = this.#meaning.of(conjunction);
+    this.#checkExclusive();
+    this.#values(alternatives, from, to);
+    for (const alternative of alternatives) {
+      if (alternative.kind === "value") continue;
+      const rule = this.#json.rule(keyOf(alternative), (start, end) =>
+        this.#alternative(alternative, start, end, pointer),
+      );
+      this.builder.call(from, rule, to);
+    }
   }
 
   #any(): number {
@@ -261,10 +266,10 @@ export class Emitter {
     }
     for (const name of required) declared.add(name);
     if (this.#isOpen(object)) for (const name of this.#listedNames(object)) declared.add(name);
+    const extra = this.#extraMember(object, declared, where);
     const names = [...declared].filter((name) => meaning.nameFits(object, name) === true);
     if (names.length > MAX_PROPERTIES) throw tooLarge("the properties of an object", MAX_PROPERTIES);
     if (!required.every((name) => names.includes(name))) return;
-    const extra = this.#extraMember(object, [...declared], where);
 
     // Counting properties multiplies nodes, so it's done only where it makes a difference.
     const isCounted =
@@ -318,8 +323,11 @@ export class Emitter {
     for (let next = pending.pop(); next; next = pending.pop()) next();
   }
 
-  /** The rule of a member whose key isn't declared, if there may be any. */
-  #extraMember(object: ObjectAlternative, declared: readonly string[], where: string): number | undefined {
+  /**
+   * The rule of a member whose key isn't declared, if there may be any. Where keys of some kind are few, they are
+   * declared instead: an object that has them all could not end otherwise.
+   */
+  #extraMember(object: ObjectAlternative, declared: Set<string>, where: string): number | undefined {
     const meaning = this.#meaning;
     const { schemas } = meaning;
     const parts = object.parts.map((part) => ({
@@ -331,14 +339,13 @@ export class Emitter {
     if (sources.length > MAX_KEY_PATTERNS) {
       refuse(where, "patternProperties", "too many patterns", `At most ${MAX_KEY_PATTERNS} are supported.`);
     }
-    const allowed = this.#keys(object, declared, where);
+    const allowed = this.#keys(object, [...declared], where);
     const kinds: (readonly [Automaton, number])[] = [];
     for (let subset = this.#isOpen(object) ? 0 : 1; subset < 2 ** sources.length; subset++) {
       let keys = allowed;
       for (const [i, source] of sources.entries()) {
         keys = both(keys, meaning.patternTexts(source), (subset & (1 << i)) === 0);
       }
-      keys = endless(keys);
       if (keys.size === 0) continue;
       const ids = parts.flatMap(({ patterns, additional }) => {
         const found = patterns.filter(({ pattern }) => subset & (1 << sources.indexOf(pattern)));
@@ -347,6 +354,21 @@ export class Emitter {
       });
       const conjunction = schemas.all(ids);
       if (meaning.of(conjunction).length === 0) continue;
+      const all = keys;
+      keys = endless(all);
+      if (keys.size === 0) {
+        const names = texts(all, MAX_LISTED_KEYS);
+        if (!names) {
+          refuse(
+            where,
+            "propertyNames",
+            "an object whose keys are many, but not endlessly many, isn't supported",
+            "List the keys in properties, or allow keys of any length.",
+          );
+        }
+        for (const name of names) declared.add(name);
+        continue;
+      }
       kinds.push([keys, this.#value(conjunction)]);
     }
     if (kinds.length === 0) return undefined;
@@ -380,7 +402,7 @@ export class Emitter {
       ({ kind }) => kind === "string",
     ) as StringAlternative[];
     if (alternatives.length > 1) refuse(where, "propertyNames", "several kinds of names aren't supported");
-    const texts = alternatives[0] ?? { ...ANY_STRING, max: -1 };
-    return this.#meaning.textsOf({ ...texts, excluded: [...texts.excluded, ...declared] });
+    const names = alternatives[0] ?? { ...ANY_STRING, max: -1 };
+    return this.#meaning.textsOf({ ...names, excluded: [...names.excluded, ...declared] });
   }
 }

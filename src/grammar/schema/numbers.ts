@@ -30,7 +30,7 @@ const DECIMAL = `-?(?:${Array.from({ length: DIGITS }, (_, i) => {
 const FREE = `-?(?:0|[1-9][0-9]{0,${DIGITS - 1}})(?:\\.[0-9]{1,${DIGITS}})?(?:[eE][+-]?[0-9]{1,2})?`;
 
 /** Remainders that a divisor may have. */
-export const MAX_DIVISOR = 5000;
+export const MAX_DIVISOR = 1000;
 
 /** Numbers within limits, as JSON writes them. */
 export function numberAutomaton({ integer, min, max, multiples }: NumberLimits): Automaton {

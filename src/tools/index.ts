@@ -1,0 +1,1 @@
+export type { Tool, ToolCall, ToolContext, ToolImage, ToolResult } from "./tool.ts";

@@ -15,9 +15,21 @@ export interface Grammar {
 /** Masks that are kept, each of 25 KB for the vocabulary of gpt-oss. */
 const MAX_MASKS = 1024;
 
-/** Readies a grammar for a vocabulary. What it learns as texts are matched serves all its matchers. */
+const compiled = new WeakMap<Grammar, WeakMap<Tokenizer, Constraint>>();
+
+/** Readies a grammar for a vocabulary, once. What it learns as texts are matched serves all its matchers. */
 export function compile(grammar: Grammar, tokenizer: Tokenizer): Constraint {
-  return new Constraint(grammar, vocabularyTrie(tokenizer));
+  let constraints = compiled.get(grammar);
+  if (!constraints) {
+    constraints = new WeakMap();
+    compiled.set(grammar, constraints);
+  }
+  let constraint = constraints.get(tokenizer);
+  if (!constraint) {
+    constraint = new Constraint(grammar, vocabularyTrie(tokenizer));
+    constraints.set(tokenizer, constraint);
+  }
+  return constraint;
 }
 
 /** Tokens that a rule allows as far as it alone says, and nodes of the trie at which the rule may be over. */

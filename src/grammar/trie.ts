@@ -34,6 +34,12 @@ export function vocabularyTrie(tokenizer: Tokenizer): Trie {
   return trie;
 }
 
+/** Ids below `size` that stand for no text: control tokens, and rows of the vocabulary that no token has. */
+export function idsWithoutText(tokenizer: Tokenizer, size: number): number[] {
+  const { texts } = vocabularyTrie(tokenizer);
+  return Array.from({ length: size }, (_, id) => id).filter((id) => texts[id] === undefined);
+}
+
 function buildTrie(tokenizer: Tokenizer): Trie {
   const texts = ordinaryTokens(tokenizer);
   const ids = [...texts.keys()].filter((id) => texts[id] !== undefined);

@@ -58,7 +58,7 @@ export class Constraint {
 
   /** A matcher at the beginning of a text. */
   start(): Matcher {
-    return new Matcher(this, this.#machine.start, this.#distinctKeys ? KeyTracker.START : undefined);
+    return new Matcher(this, this.#machine.start, this.#distinctKeys ? new KeyTracker() : undefined);
   }
 
   /** The state after a token, or undefined if it isn't allowed. */

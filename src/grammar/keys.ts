@@ -19,8 +19,6 @@ const ESCAPE = 2;
  * that writes equal keys in the same way.
  */
 export class KeyTracker {
-  static readonly START: KeyTracker = new KeyTracker(STRUCTURE, null, false, undefined);
-
   readonly #mode: number;
   readonly #level: Level | null;
   /** Whether the next string is a key. */
@@ -28,7 +26,7 @@ export class KeyTracker {
   /** Of a key that is being written: its bytes so far. */
   readonly #key: string | undefined;
 
-  private constructor(mode: number, level: Level | null, awaitsKey: boolean, key: string | undefined) {
+  constructor(mode: number = STRUCTURE, level: Level | null = null, awaitsKey = false, key?: string) {
     this.#mode = mode;
     this.#level = level;
     this.#awaitsKey = awaitsKey;

@@ -70,7 +70,7 @@ export function compareStream({ role, ids, strict: theirs }: TheirStream): {
     return { outcome: "with a header that we read otherwise" };
   if (ids.includes(WITHOUT_TOKEN))
     return { outcome: "with an id without a token; theirs loses the rest of the message" };
-  if (!isDeepStrictEqual(messagesOf(events), theirs.messages))
+  if (!isDeepStrictEqual(messagesOf(events).map(asTheirs), theirs.messages))
     return { outcome: "taken", wrong: `other messages: ${JSON.stringify(messagesOf(events))}` };
   const deltas = strict
     .slice(0, -1)
@@ -87,10 +87,15 @@ function parse(ids: readonly number[], options: ParserOptions): HarmonyEvent[][]
   return [...ids.map((id) => parser.push(id)), parser.end()];
 }
 
-// The headers that readHeader lists.
+// Headers that readHeader lists. The one with a type and no recipient they take too, and asTheirs says how.
 function readOtherwise({ header, raw }: HarmonyEvent & { type: "header" }, hint: Role | null): boolean {
-  const typeWithoutRecipient = header.contentType !== undefined && header.recipient === undefined;
   const named = header.role !== "tool" && header.name !== undefined;
   const toolWithHint = hint === "tool" && header.role === "tool";
-  return typeWithoutRecipient || named || toolWithHint || /<\|constrain\|>\s/.test(raw);
+  return named || toolWithHint || /<\|constrain\|>\s/.test(raw);
+}
+
+function asTheirs(message: Message): Message {
+  if (message.contentType === undefined || message.recipient !== undefined) return message;
+  const { contentType, ...rest } = message;
+  return { ...rest, recipient: contentType };
 }

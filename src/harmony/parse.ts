@@ -39,7 +39,7 @@ export interface HarmonyParser {
 /**
  * A streaming parser, lenient unless told otherwise: whatever ids come, it throws nothing, the text of each token is
  * in exactly one event (`raw` or `delta`), and no control token becomes content. Where the stream is Harmony, both
- * modes give what openai-harmony gives; readHeader names three exceptions.
+ * modes give what openai-harmony gives, but for the headers that readHeader lists.
  */
 export function createParser(tokenizer: Tokenizer, options: ParserOptions = {}): HarmonyParser {
   return new Parser(tokenizer, options);

@@ -8,6 +8,10 @@ const ENDS_IN_WORD = new RegExp(`[${WORD}]$`, "u");
 const BEGINS_WITH_WORD = new RegExp(`^[${WORD}]`, "u");
 const EMPTY_LINES = new RegExp(`(?<![^\\n])[${SPACE}]+(?![^\\n])`, "gu");
 const EXTRA_NEWLINES = new RegExp(`\\n[${SPACE}]*\\n`, "gu");
+/** What XML can't hold, in which the reference keeps its trees. */
+const CONTROL = "\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f";
+const CONTROLS = new RegExp(`^[${CONTROL}]`);
+const PARTS = new RegExp(`[&<>${CONTROL}]|[^&<>${CONTROL}]+`, "g");
 const SLASHED = /\\(?=[\\`*_{}[\]()#+\-.!])/g;
 /** At the start of a line: what Markdown would take for an item or a rule. */
 const LINE_START = new RegExp(
@@ -118,7 +122,7 @@ class Printer {
 
   /** Python's parser hands out the text between entities and the entities themselves one by one, and it shows. */
   text(text: string): void {
-    for (const [part] of text.matchAll(/[&<>]|[^&<>]+/g)) this.#data(part);
+    for (const [part] of text.matchAll(PARTS)) this.#data(CONTROLS.test(part) ? "\ufffd" : part);
   }
 
   tag(name: string, isStart: boolean, element: HtmlElement): void {

@@ -96,7 +96,7 @@ export async function parseHtml(html: string): Promise<HtmlElement> {
   const { Tokenizer } = await import("htmlparser2");
   const source = html.replace(/\r\n?/g, "\n").replaceAll("\0", "\ufffd");
   const builder = new TreeBuilder(source);
-  const tokenizer = new Tokenizer({ decodeEntities: true }, builder);
+  const tokenizer = new Tokenizer({ decodeEntities: true, recognizeSelfClosing: true }, builder);
   tokenizer.write(source);
   tokenizer.end();
   return builder.root;
@@ -237,7 +237,9 @@ function element(name: string, attributes: ReadonlyMap<string, string> = new Map
 }
 
 /** Elements of a tree in document order, the root left out. What is replaced meanwhile is not entered. */
-export function* descendants(root: HtmlElement): Generator<{ element: HtmlElement; parent: HtmlElement; index: number }> {
+export function* descendants(
+  root: HtmlElement,
+): Generator<{ element: HtmlElement; parent: HtmlElement; index: number }> {
   const stack = [{ parent: root, index: 0 }];
   while (stack.length > 0) {
     const top = stack.at(-1)!;

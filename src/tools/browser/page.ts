@@ -35,6 +35,7 @@ export const MAX_TEXT = 1_000_000;
 /** Longest page that is read, in characters. */
 const MAX_SOURCE = 8_000_000;
 const MAX_LINK = 8192;
+const MAX_TITLE = 8192;
 
 /** Brackets that mark links and citations become similar ones, so that no page can forge them. */
 function unforged(text: string): string {
@@ -52,14 +53,15 @@ function plain(text: string): string {
 /** A page of HTML; `title` goes before the page's own. The reference: `process_html` in simple_browser/page_contents.py. */
 export async function htmlPage(html: string, url: string, title?: string): Promise<Page> {
   const root = await parseHtml(plain(html.slice(0, MAX_SOURCE)));
+  if (root.children.length === 0) throw new Error("Document is empty");
   disarm(root);
-  const ownTitle = title || titleOf(root);
+  const ownTitle = title ? unforged(title) : titleOf(root);
   const links = markLinks(root, url);
   markImages(root);
   removeMath(root);
   return {
     url,
-    title: truncate(unforged(ownTitle ?? hostOf(url))),
+    title: truncate(ownTitle ?? hostOf(url), MAX_TITLE),
     text: cut(`\nURL: ${unforged(url)}\n${treeText(root, MAX_TEXT)}`),
     links,
   };
@@ -68,7 +70,12 @@ export async function htmlPage(html: string, url: string, title?: string): Promi
 /** A page that is no HTML. */
 export function textPage(text: string, url: string, title?: string): Page {
   const lines = plain(text.slice(0, MAX_SOURCE)).replace(/\r\n?/g, "\n");
-  return { url, title: truncate(unforged(title || hostOf(url))), text: cut(`\nURL: ${unforged(url)}\n${lines}`), links: [] };
+  return {
+    url,
+    title: truncate(unforged(title || hostOf(url)), MAX_TITLE),
+    text: cut(`\nURL: ${unforged(url)}\n${lines}`),
+    links: [],
+  };
 }
 
 /** Hits of a search as a page of links. */
@@ -78,11 +85,14 @@ export async function searchPage(query: string, hits: readonly SearchHit[]): Pro
       `<li><a href='${escapeHtml(url)}'>${escapeHtml(title || url)}</a> ${escapeHtml(summary)}</li>`,
   );
   const html = `\n<html><body>\n<h1>Search Results</h1>\n<ul>\n${items.join("")}\n</ul>\n</body></html>\n`;
-  return htmlPage(html, "", query);
+  // brackets in the model's own words forge nothing
+  return { ...(await htmlPage(html, "")), title: query };
 }
 
 function cut(text: string): string {
-  return text.length <= MAX_TEXT ? text : `${wellFormed(text.slice(0, MAX_TEXT))}\n[The page is longer than this.]`;
+  return text.length <= MAX_TEXT
+    ? text
+    : `${wellFormed(text.slice(0, MAX_TEXT))}\n[The page is longer than this.]`;
 }
 
 function escapeHtml(text: string): string {
@@ -133,7 +143,8 @@ function markLinks(root: HtmlElement, pageUrl: string): Link[] {
     link = link.replaceAll(/arxiv.org/g, "ar5iv.org");
     const id = ids.get(link) ?? ids.size;
     ids.set(link, id);
-    parent.children[index] = domain === ownDomain ? `【${id}†${text}】` : `【${id}†${text}†${unforged(domain)}】`;
+    parent.children[index] =
+      domain === ownDomain ? `【${id}†${text}】` : `【${id}†${text}†${unforged(domain)}】`;
   }
   return Array.from(ids.keys(), (url) => ({ url }));
 }

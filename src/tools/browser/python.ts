@@ -4,7 +4,8 @@
  */
 
 /** Inside a character class: what `\s` matches in Python. */
-export const SPACE: string = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+export const SPACE: string =
+  "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 /** Inside a character class, with the flag u: what `\w` matches in Python. */
 export const WORD: string = "\\p{L}\\p{N}_";
 
@@ -88,7 +89,13 @@ function split(url: string): UrlParts {
   if (hash >= 0) rest = rest.slice(0, hash);
   const mark = rest.indexOf("?");
   const query = mark < 0 ? "" : rest.slice(mark + 1);
-  return { scheme: scheme.toLowerCase(), authority, path: mark < 0 ? rest : rest.slice(0, mark), query, fragment };
+  return {
+    scheme: scheme.toLowerCase(),
+    authority,
+    path: mark < 0 ? rest : rest.slice(0, mark),
+    query,
+    fragment,
+  };
 }
 
 function unsplit({ scheme, authority, path, query, fragment }: UrlParts): string {

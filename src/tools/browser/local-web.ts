@@ -24,7 +24,10 @@ interface Indexed {
  */
 export function localWeb(source: string | URL | readonly LocalPage[]): BrowserBackend {
   let indexing: Promise<readonly Indexed[]> | undefined;
-  const index = () => (indexing ??= indexPages(source));
+  const index = () => {
+    indexing ??= indexPages(source);
+    return indexing;
+  };
   return {
     name: "web",
     async search(query, { topn }) {

@@ -100,7 +100,9 @@ function mcpTool(
       try {
         const client = await connection.client();
         const params = { name: ownName, arguments: { ...parsed.value } };
-        return toolResult(await client.callTool(params, undefined, { signal, timeout }));
+        // a signal of this call alone: the client never takes its listeners off
+        const options = { signal: AbortSignal.any([signal]), timeout };
+        return toolResult(await client.callTool(params, undefined, options));
       } catch (error) {
         signal.throwIfAborted();
         return { text: messageOf(error), isError: true };

@@ -1,3 +1,6 @@
+/** 0x80 to 0x9f of windows-1252: some versions of Node.js decode them as Latin-1. */
+const WINDOWS_1252 = "€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ";
+
 /** Where HTML may name its charset, by the HTML standard. */
 const PRESCAN = 1024;
 
@@ -9,13 +12,19 @@ export function decodeText(bytes: Uint8Array, charset: string | undefined): stri
   const marked = byteOrderMark(bytes);
   for (const label of [marked, charset, marked ? undefined : ownCharset(bytes)]) {
     const decoder = label && decoderFor(label);
-    if (decoder) return decoder.decode(bytes);
+    if (decoder) return decoded(decoder, bytes);
   }
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    return new TextDecoder("windows-1252").decode(bytes);
+    return decoded(new TextDecoder("windows-1252"), bytes);
   }
+}
+
+function decoded(decoder: TextDecoder, bytes: Uint8Array): string {
+  const text = decoder.decode(bytes);
+  if (decoder.encoding !== "windows-1252") return text;
+  return text.replace(/[\x80-\x9f]/g, (char) => WINDOWS_1252[char.charCodeAt(0) - 0x80]!);
 }
 
 function byteOrderMark([first, second, third]: Uint8Array): string | undefined {

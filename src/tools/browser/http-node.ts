@@ -4,6 +4,7 @@ import { request as requestHttps } from "node:https";
 import { isIP } from "node:net";
 import { pipeline, type Readable } from "node:stream";
 import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
+import { orAborted } from "../arguments.ts";
 import { isPublicAddress, PRIVATE } from "./address.ts";
 import type { Transport } from "./web.ts";
 
@@ -16,7 +17,7 @@ const MAX_TRIES = 4;
  */
 export const nodeTransport: Transport = async (url, { headers, allowPrivate, signal }) => {
   const host = url.hostname.replace(/^\[|\]$/g, "");
-  const addresses = isIP(host) ? [{ address: host }] : await lookup(host, { all: true });
+  const addresses = isIP(host) ? [{ address: host }] : await orAborted(lookup(host, { all: true }), signal);
   if (!allowPrivate) {
     for (const { address } of addresses) if (!(await isPublicAddress(address))) throw new Error(PRIVATE);
   }

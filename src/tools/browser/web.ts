@@ -1,11 +1,11 @@
-import { checkUrl } from "./address.ts";
+import { type AllowPrivate, checkUrl, isAllowed } from "./address.ts";
 import type { FetchedPage } from "./backend.ts";
 import { decodeText } from "./charset.ts";
 
 /** How pages are fetched from the web. */
 export interface WebOptions {
-  /** Lets private and local addresses and all ports through, for tests and intranets. */
-  readonly allowPrivate?: boolean;
+  /** Lets private and local addresses and all ports through: `true`, or the hosts of an intranet, such as `wiki.corp:8000`. */
+  readonly allowPrivate?: AllowPrivate;
   /** For one page in all; 30,000 if left out. */
   readonly timeoutMs?: number;
   /** Most bytes of one page, once unpacked; 8 MiB if left out. */
@@ -58,7 +58,7 @@ export async function fetchWebPage(
         "accept-encoding": "gzip, br",
         "user-agent": USER_AGENT,
       };
-      const response = await transport(url, { headers, allowPrivate, signal });
+      const response = await transport(url, { headers, allowPrivate: isAllowed(url, allowPrivate), signal });
       try {
         const location = response.header("location");
         if (!REDIRECTS.has(response.status) || location === undefined)

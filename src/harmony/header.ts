@@ -23,10 +23,12 @@ const CONSTRAIN = "<|constrain|>";
  * Reads the text of a header. Its parts come in either order, as the model writes
  * `<|channel|>commentary to=functions.f <|constrain|>json` and rendering gives ` to=functions.f<|channel|>commentary …`.
  *
- * Agrees with openai/harmony 0.0.8 but for three headers that it reads against their sense:
+ * Agrees with openai/harmony 0.0.8 but for what it reads against its sense:
  * - `<|channel|>final <|constrain|>json`: the last word is a content type there too, and no recipient;
+ * - `<|constrain|> json`: the marker belongs to the word behind it, and is no recipient;
  * - `user:alice`, which its renderer writes and its parser refuses, is a user with a name;
- * - `to=functions.f` with no role ahead is not a tool of that name.
+ * - `to=functions.f` with no role ahead is not a tool of that name;
+ * - where a tool's message was asked for, `functions.f` is the tool's name, and not a recipient.
  *
  * @param text control tokens by name
  * @param hint the role, if it's known from what was asked of the model; the text may repeat it
@@ -61,14 +63,20 @@ export function readHeader(text: string, hint: Role | undefined): ReadHeader {
   };
   if (words.findIndex((word) => word.startsWith("to=")) > 0)
     problems.push("the recipient isn't the first word");
+  const typeAt = words.findIndex((word) => word.startsWith(CONSTRAIN));
+  if (typeAt >= 0 && typeAt < words.length - 1) problems.push("the content type isn't the last word");
   let recipient = takeWord("to=")?.slice("to=".length);
   let contentType = takeWord(CONSTRAIN);
+  while (takeWord(CONSTRAIN) !== undefined) {} // of several, the first counts
   if (recipient === undefined && words.length > 0) recipient = words.shift();
   if (contentType === undefined && words.length > 0) contentType = words.shift();
+  if (words.some((word) => word.startsWith("to=")) || contentType?.startsWith("to="))
+    problems.push("more than one recipient");
   if (recipient === "") {
     problems.push("an empty recipient");
     recipient = undefined;
   }
+  if (text.includes("\ufffd")) problems.push("a broken character in the header");
   if (words.length > 0) problems.push(`unexpected words in the header: ${words.join(" ")}`);
 
   return {
@@ -89,7 +97,7 @@ function takeAuthor(
   problems: string[],
 ): Pick<Header, "role" | "name"> {
   const first = words[0];
-  const colon = first?.indexOf(":") ?? -1;
+  const colon = first?.startsWith("tool:") ? -1 : (first?.indexOf(":") ?? -1);
   const role = colon < 0 ? first : first?.slice(0, colon);
   const isRole = role !== undefined && ROLES.includes(role);
 
@@ -109,5 +117,6 @@ function takeAuthor(
     words.shift();
     return { role: "tool", name: first };
   }
+  if (role === "tool" && hint === undefined) return { role, name: role };
   return colon < 0 ? { role: role as Role } : { role: role as Role, name: first!.slice(colon + 1) };
 }

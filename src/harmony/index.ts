@@ -1,3 +1,5 @@
+export { resolveRecipient, type ToolCall } from "./calls.ts";
+export { developerText, hasFunctions, systemText } from "./content.ts";
 export { HarmonyError } from "./errors.ts";
 export type { Header } from "./header.ts";
 export {
@@ -21,13 +23,21 @@ export {
   type Terminator,
 } from "./parse.ts";
 export {
-  developerText,
   type RenderOptions,
   renderConversation,
   renderForCompletion,
   renderForTraining,
   renderMessage,
-  systemText,
+  renderText,
 } from "./render.ts";
+export { schemaToTypeScript } from "./schema.ts";
 export { stopIds } from "./stop.ts";
-export type { JsonSchema, ToolDescription, ToolNamespace } from "./tools.ts";
+export {
+  BROWSER,
+  functionTools,
+  type JsonSchema,
+  PYTHON,
+  type ResponseFormat,
+  type ToolDescription,
+  type ToolNamespace,
+} from "./tools.ts";

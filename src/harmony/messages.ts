@@ -1,3 +1,5 @@
+import type { ResponseFormat, ToolNamespace } from "./tools.ts";
+
 /** Who wrote a message. A tool is further told by its name, such as `functions.get_weather`. */
 export type Role = "user" | "assistant" | "system" | "developer" | "tool";
 
@@ -27,6 +29,8 @@ export interface SystemContent {
   readonly channels?: readonly string[] | null;
   /** Whether each message must name its channel, true by default. */
   readonly channelRequired?: boolean;
+  /** Built-in tools: BROWSER and PYTHON. No two may have the same name. */
+  readonly tools?: readonly ToolNamespace[];
 }
 
 /** What a developer message says, as fields; only developer messages may hold it. */
@@ -34,6 +38,10 @@ export interface DeveloperContent {
   readonly type: "developer";
   /** What is elsewhere called the system prompt. */
   readonly instructions?: string | null;
+  /** One's own tools, see functionTools. No two namespaces may have the same name. */
+  readonly tools?: readonly ToolNamespace[];
+  /** Shapes that the answer may have. */
+  readonly responseFormats?: readonly ResponseFormat[];
 }
 
 export type Content = TextContent | SystemContent | DeveloperContent;
@@ -58,9 +66,12 @@ export function systemMessage(fields: Omit<SystemContent, "type"> = {}): Message
   return { role: "system", content: [{ type: "system", ...fields }] };
 }
 
-/** A developer message with these instructions. */
-export function developerMessage(instructions: string): Message {
-  return { role: "developer", content: [{ type: "developer", instructions }] };
+/** A developer message with these instructions, and perhaps tools and formats of the answer. */
+export function developerMessage(
+  instructions: string | null,
+  fields: Pick<DeveloperContent, "tools" | "responseFormats"> = {},
+): Message {
+  return { role: "developer", content: [{ type: "developer", instructions, ...fields }] };
 }
 
 /** The plain text of a message; fields of system and developer content aren't part of it. */

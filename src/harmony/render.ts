@@ -1,6 +1,7 @@
 import type { Tokenizer } from "../tokenizer/index.ts";
+import { developerText, hasFunctions, systemText } from "./content.ts";
 import { HarmonyError } from "./errors.ts";
-import type { Content, DeveloperContent, Message, Role, SystemContent } from "./messages.ts";
+import type { Content, Message, Role } from "./messages.ts";
 
 export interface RenderOptions {
   /**
@@ -20,15 +21,16 @@ const CONSTRAIN = "<|constrain|>";
 /**
  * Token ids of a conversation.
  *
- * @throws HarmonyError if a message can't be expressed, such as a tool's message without the tool's name
+ * @throws HarmonyError if a message can't be expressed, such as a tool's message without the tool's name, or if a
+ *   schema can't be read
  */
 export function renderConversation(
   tokenizer: Tokenizer,
   messages: readonly Message[],
   options: RenderOptions = {},
 ): number[] {
-  const kept = (options.dropAnalysis ?? true) ? withoutSpentAnalysis(messages) : messages;
-  return kept.flatMap((message) => renderMessage(tokenizer, message));
+  const withFunctions = hasFunctions(messages);
+  return shown(messages, options).flatMap((message) => renderMessage(tokenizer, message, { withFunctions }));
 }
 
 /** As renderConversation, then the start of the message that the model is to write. */
@@ -55,44 +57,74 @@ export function renderForTraining(
   return ids;
 }
 
-/** Token ids of one message. */
-export function renderMessage(tokenizer: Tokenizer, message: Message): number[] {
+/**
+ * Token ids of one message.
+ *
+ * @param options.withFunctions for a system message: whether the conversation has functions, see hasFunctions
+ */
+export function renderMessage(
+  tokenizer: Tokenizer,
+  message: Message,
+  options: { readonly withFunctions?: boolean } = {},
+): number[] {
   const ids: number[] = [];
-  const control = (name: string): void => {
-    ids.push(tokenizer.specialId(name));
-  };
-  const text = (part: string): void => {
-    for (const id of tokenizer.encode(part)) ids.push(id);
-  };
-  const { role, name, recipient, channel, contentType, content } = message;
+  for (const piece of messagePieces(message, options.withFunctions ?? false)) {
+    if (typeof piece !== "string") ids.push(tokenizer.specialId(piece.control));
+    else for (const id of tokenizer.encode(piece)) ids.push(id);
+  }
+  return ids;
+}
 
-  control("<|start|>");
+/**
+ * The text of a conversation, control tokens by name: what decoding the ids gives. It's for people to read: a text that
+ * has the name of a control token in it looks the same, but isn't one.
+ *
+ * @param options.nextRole as for renderForCompletion; without it, the text of renderConversation
+ * @throws HarmonyError as renderConversation
+ */
+export function renderText(
+  messages: readonly Message[],
+  options: RenderOptions & { readonly nextRole?: Role } = {},
+): string {
+  const withFunctions = hasFunctions(messages);
+  const pieces = shown(messages, options).flatMap((message) => messagePieces(message, withFunctions));
+  if (options.nextRole !== undefined) pieces.push(START, options.nextRole);
+  return pieces
+    .map((piece) => (typeof piece === "string" ? piece.replace(/\p{Surrogate}/gu, "\ufffd") : piece.control))
+    .join("");
+}
+
+/** Text, which is encoded on its own, or a control token. */
+type Piece = string | { readonly control: string };
+const START: Piece = { control: "<|start|>" };
+
+function messagePieces(message: Message, withFunctions: boolean): Piece[] {
+  const { role, name, recipient, channel, contentType, content } = message;
+  const pieces: Piece[] = [START];
+
   if (role === "tool") {
     if (!name) throw new HarmonyError("a tool's message needs the tool's name");
-    text(name);
+    pieces.push(name);
   } else {
-    text(role);
-    if (name !== undefined) text(`:${name}`);
+    pieces.push(role);
+    if (name !== undefined) pieces.push(`:${name}`);
   }
-  if (recipient !== undefined && recipient !== "all") text(` to=${recipient}`);
-  if (channel !== undefined) {
-    control("<|channel|>");
-    text(channel);
-  }
-  if (contentType?.startsWith(CONSTRAIN)) {
-    text(" ");
-    control(CONSTRAIN);
-    text(contentType.slice(CONSTRAIN.length));
-  } else if (contentType !== undefined) {
-    text(` ${contentType}`);
-  }
+  if (recipient !== undefined && recipient !== "all") pieces.push(` to=${recipient}`);
+  if (channel !== undefined) pieces.push({ control: "<|channel|>" }, channel);
+  if (contentType?.startsWith(CONSTRAIN))
+    pieces.push(" ", { control: CONSTRAIN }, contentType.slice(CONSTRAIN.length));
+  else if (contentType !== undefined) pieces.push(` ${contentType}`);
 
-  control("<|message|>");
-  if (typeof content === "string") text(content);
-  else for (const part of content) text(contentText(part, role));
+  pieces.push({ control: "<|message|>" });
+  if (typeof content === "string") pieces.push(content);
+  else for (const part of content) pieces.push(contentText(part, role, withFunctions));
 
-  control(role === "assistant" && recipient !== undefined ? "<|call|>" : "<|end|>");
-  return ids;
+  pieces.push({ control: role === "assistant" && recipient !== undefined ? "<|call|>" : "<|end|>" });
+  return pieces;
+}
+
+function shown(messages: readonly Message[], { dropAnalysis = true }: RenderOptions): readonly Message[] {
+  return dropAnalysis ? withoutSpentAnalysis(messages) : messages;
 }
 
 // Looks at channels alone: calls of built-in tools on the analysis channel go too, with the tools' replies.
@@ -103,7 +135,7 @@ function withoutSpentAnalysis(messages: readonly Message[]): readonly Message[] 
   return messages.filter(({ channel }, index) => index >= firstFinal || channel !== "analysis");
 }
 
-function contentText(content: Content, role: Role): string {
+function contentText(content: Content, role: Role, withFunctions: boolean): string {
   if (content.type === "text") return content.text;
   if (content.type !== role) {
     throw new HarmonyError(`${content.type} content is in another role's message`, {
@@ -111,34 +143,5 @@ function contentText(content: Content, role: Role): string {
       found: role,
     });
   }
-  return content.type === "system" ? systemText(content) : developerText(content);
-}
-
-/** The text of a system message. */
-export function systemText({
-  identity = "You are ChatGPT, a large language model trained by OpenAI.",
-  knowledgeCutoff = "2024-06",
-  conversationStartDate = null,
-  reasoningEffort = "medium",
-  channels = ["analysis", "commentary", "final"],
-  channelRequired = true,
-}: SystemContent): string {
-  const about: string[] = [];
-  if (identity !== null) about.push(identity);
-  if (knowledgeCutoff !== null) about.push(`Knowledge cutoff: ${knowledgeCutoff}`);
-  if (conversationStartDate !== null) about.push(`Current date: ${conversationStartDate}`);
-
-  const sections: string[] = [];
-  if (about.length > 0) sections.push(about.join("\n"));
-  if (reasoningEffort !== null) sections.push(`Reasoning: ${reasoningEffort}`);
-  if (channels !== null && channels.length > 0) {
-    const rule = channelRequired ? " Channel must be included for every message." : "";
-    sections.push(`# Valid channels: ${channels.join(", ")}.${rule}`);
-  }
-  return sections.join("\n\n");
-}
-
-/** The text of a developer message. */
-export function developerText({ instructions = null }: DeveloperContent): string {
-  return instructions === null ? "" : `# Instructions\n\n${instructions}`;
+  return content.type === "system" ? systemText(content, withFunctions) : developerText(content);
 }

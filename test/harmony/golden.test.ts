@@ -2,14 +2,17 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import {
+  BROWSER,
   createParser,
   HarmonyError,
   type Message,
+  PYTHON,
   parseMessages,
   type Role,
   renderConversation,
   renderForCompletion,
   renderForTraining,
+  renderText,
 } from "../../src/harmony/index.ts";
 import { o200kHarmony } from "../tokenizer/o200k.ts";
 
@@ -18,14 +21,24 @@ const lines = <T>(name: string): T[] =>
   read(name)
     .trimEnd()
     .split("\n")
-    .map((line) => JSON.parse(line) as T);
+    .map((line) => JSON.parse(line, withBuiltIns) as T);
+
+// For the built-in tools the file has null, so that it's our texts of them that are compared.
+function withBuiltIns(_: string, value: unknown): unknown {
+  const { name, tools } = (value ?? {}) as { name?: unknown; tools?: unknown };
+  if (tools !== null) return value;
+  return name === "browser" ? BROWSER : PYTHON;
+}
+
+/** Ids; of many, their digest. */
+type Ids = number[] | { count: number; sha256: string };
 
 interface Conversation {
   name: string;
   messages: Message[];
-  ids: number[];
-  kept?: number[];
-  training?: number[];
+  ids: Ids;
+  kept?: Ids;
+  training?: Ids;
 }
 interface Parsed {
   messages?: Message[];
@@ -52,11 +65,19 @@ it("has the files that the manifest lists", () => {
 });
 
 describe("rendering gives the ids of openai-harmony", () => {
-  it.each(conversations)("$name", ({ messages, ids, kept = ids, training = ids }) => {
-    expect(renderConversation(tokenizer, messages)).toEqual(ids);
-    expect(renderConversation(tokenizer, messages, { dropAnalysis: false })).toEqual(kept);
-    expect(renderForTraining(tokenizer, messages)).toEqual(training);
+  const as = (expected: Ids, ids: number[]): Ids =>
+    Array.isArray(expected)
+      ? ids
+      : { count: ids.length, sha256: createHash("sha256").update(Uint32Array.from(ids)).digest("hex") };
+
+  it.each(conversations)("$name", ({ messages, ids: expected, kept = expected, training = expected }) => {
+    const ids = renderConversation(tokenizer, messages);
+    expect(as(expected, ids)).toEqual(expected);
+    expect(as(kept, renderConversation(tokenizer, messages, { dropAnalysis: false }))).toEqual(kept);
+    expect(as(training, renderForTraining(tokenizer, messages))).toEqual(training);
     expect(renderForCompletion(tokenizer, messages)).toEqual([...ids, 200006, 173781]);
+    expect(renderText(messages)).toBe(tokenizer.decode(ids));
+    expect(renderText(messages, { nextRole: "assistant" })).toBe(tokenizer.decode([...ids, 200006, 173781]));
   });
 });
 
@@ -149,6 +170,34 @@ describe("parsing gives the messages of openai-harmony", () => {
         { role: "assistant", channel: "analysis", content: "Hm 💖." },
         { role: "assistant", content: "oops" },
         { role: "assistant", channel: "final", content: "4" },
+      ],
+    ],
+    [
+      "! openai missing message token",
+      [
+        { role: "assistant", content: "I must refuse" },
+        { role: "assistant", channel: "analysis", content: "We must refuse" },
+        { role: "assistant", channel: "final", content: "I'm sorry." },
+      ],
+    ],
+    [
+      "! openai missing message token, other initial headers",
+      [
+        { role: "assistant", channel: "analysis", content: "I must refuse" },
+        { role: "assistant", channel: "final", content: "I'm sorry." },
+      ],
+    ],
+    [
+      "! openai missing message token, tool call",
+      [
+        { role: "assistant", content: "... Let's use the tool." },
+        {
+          role: "assistant",
+          recipient: "functions.get_weather",
+          channel: "commentary",
+          contentType: "json",
+          content: '{"location": "Tokyo"}',
+        },
       ],
     ],
     ["! second terminator", [{ role: "assistant", channel: "final", content: "4" }]],

@@ -1,8 +1,9 @@
 import { UsageError } from "../../errors.ts";
+import { PYTHON } from "../../harmony/index.ts";
 import type { Tool, ToolContext, ToolImage, ToolResult } from "../tool.ts";
 import { codeOf } from "./code.ts";
 import { Interpreter, type Outcome } from "./interpreter.ts";
-import { PYTHON } from "./namespace.ts";
+
 import type { PackageIndex } from "./packages.ts";
 import type { PackageFolder } from "./packages-node.ts";
 import { type PyodideFiles, readPyodide } from "./pyodide-files.ts";
@@ -215,7 +216,7 @@ function readReply(json: string): Reply {
 }
 
 const SIGNATURES: Readonly<Record<string, RegExp>> = {
-  "image/png": /^\x89PNG\r\n\x1a\n/,
+  "image/png": /^\x89PNG/,
   "image/jpeg": /^\xff\xd8\xff/,
   "image/gif": /^GIF8[79]a/,
   "image/webp": /^RIFF[\s\S]{4}WEBP/,

@@ -104,3 +104,5 @@ const read = reader((message, bytes) => {
 process.stdin.on("data", (chunk: Buffer) => read(chunk));
 process.stdin.on("end", () => process.exit(0));
 process.on("uncaughtException", () => process.exit(1));
+// a promise that Python left behind, say
+process.on("unhandledRejection", () => {});

@@ -3,8 +3,8 @@
  * would hand its constructors to whoever gets hold of it.
  */
 export interface RealmHost {
-  /** Printed text, as it comes. */
-  write(text: string): void;
+  /** Printed text, as it comes, and the number of characters after it that were dropped. */
+  write(text: string, dropped: number): void;
   /** Random bytes in hexadecimal. */
   random(bytes: number): string;
   /** Milliseconds, from any origin. */
@@ -26,7 +26,7 @@ export interface Realm {
   /** Names that the code imports and that can't be found, as a JSON array. */
   missing(code: string): string;
   /** Runs a cell; gives the runner's reply, which is JSON. Throws when the interpreter is lost. */
-  run(code: string, seconds: number): string;
+  run(code: string, seconds: number, outputLimit: number): string;
 }
 
 // What Pyodide has of use here; its own types describe far more.
@@ -79,7 +79,7 @@ export async function startRealm(
     }
   };
   const now = (): number => Number(guard(() => host.now()));
-  const write = (text: string): void => guard(() => host.write(String(text)));
+  const write = (text: string, dropped = 0): void => guard(() => host.write(String(text), Number(dropped)));
   const fill = (view: ArrayBufferView): ArrayBufferView => {
     const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
     for (let at = 0; at < bytes.length; at += 1024) {
@@ -209,7 +209,9 @@ export async function startRealm(
   pyodide.setStdout(bytesOut);
   pyodide.setStderr(bytesOut);
   pyodide.runPython(files.runner, { filename: "<runner>" });
-  pyodide.globals.get("_start")(write);
+  pyodide.globals.get("_start")(write, () => {
+    deadline = Number.POSITIVE_INFINITY;
+  });
   const runCell = pyodide.globals.get("_run");
   const findMissing = pyodide.globals.get("_missing");
   pyodide.runPython("del _start, _run, _missing", { filename: "<runner>" });
@@ -217,10 +219,10 @@ export async function startRealm(
   return {
     install: (wheel) => pyodide.unpackArchive(wheel, "wheel"),
     missing: (code) => String(findMissing(code)),
-    run(code, seconds) {
+    run(code, seconds, outputLimit) {
       deadline = now() + 1000 * seconds;
       try {
-        return String(runCell(code, seconds));
+        return String(runCell(code, seconds, outputLimit));
       } finally {
         deadline = Number.POSITIVE_INFINITY;
       }

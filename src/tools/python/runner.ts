@@ -13,7 +13,7 @@ def _module():
     MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif",
              ".webp": "image/webp", ".svg": "image/svg+xml"}
     MAX_IMAGES, MAX_IMAGE_BYTES = 16, 8 << 20
-    state = {"cell": 0, "write": None, "images": [], "bytes": 0, "loop": None}
+    state = {"cell": 0, "write": None, "images": [], "bytes": 0, "loop": None, "room": 0}
     main = types.ModuleType("__main__")
     main.__builtins__ = builtins
     dumps, encode = json.dumps, base64.b64encode
@@ -34,8 +34,9 @@ def _module():
         def write(self, text):
             if not isinstance(text, str):
                 raise TypeError("write() argument must be str, not " + type(text).__name__)
-            for at in range(0, len(text), 65536):
-                state["write"](text[at : at + 65536])
+            kept = text[: state["room"]]
+            state["room"] -= len(kept)
+            state["write"](kept, len(text) - len(kept))
             return len(text)
 
         @property
@@ -175,20 +176,26 @@ def _module():
                 show(value)
             main._ = value
 
-    def run(code, seconds):
+    def run(code, seconds, room):
+        state["room"] = room
         sys.stdin, sys.stdout, sys.stderr = io.StringIO(), Stream(1), Stream(2)
         sys.modules["__main__"] = main
         state["cell"] += 1
         state["images"], state["bytes"] = [], 0
         name = "<cell " + str(state["cell"]) + ">"
-        error, timed_out, began = None, False, time.monotonic()
-        before = image_files()
+        error, timed_out, began, before = None, False, time.monotonic(), {}
+        reserve = None
         try:
+            before = image_files()
+            reserve = bytearray(4 << 20)
             execute(code, name)
         except SystemExit as e:
             if e.code not in (None, 0):
                 error = "SystemExit: " + str(e.code)
         except BaseException as e:
+            # room and time to tell of it
+            reserve = None
+            state["calm"]()
             timed_out = isinstance(e, KeyboardInterrupt) and time.monotonic() - began >= seconds * 0.999
             error = user_frames(traceback.TracebackException.from_exception(e))
         try:
@@ -200,6 +207,7 @@ def _module():
         except Exception as e:
             if error is None:
                 error = user_frames(traceback.TracebackException.from_exception(e))
+        state["calm"]()
         images = [{"mediaType": kind, "data": encode(data).decode()} for kind, data in state["images"]]
         state["images"] = []
         return dumps({"error": error, "timedOut": timed_out, "images": images})
@@ -224,8 +232,8 @@ def _module():
                 return True
         return dumps([name for name in tops if lacks(name)])
 
-    def start(write):
-        state["write"] = write
+    def start(write, calm):
+        state["write"], state["calm"] = write, calm
         time.sleep = sleep
         builtins.display = display
         os.makedirs("/mnt/data", exist_ok=True)

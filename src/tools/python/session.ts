@@ -28,12 +28,12 @@ export function createSession(host: SessionHost): (message: ToSandbox, bytes: Ui
     sent = performance.now();
   };
   const outside: Outside = {
-    write(text) {
+    write(text, dropped) {
       // the realm may have lost its own String
-      if (typeof text !== "string") return;
+      if (typeof text !== "string" || typeof dropped !== "number") return;
       const kept = text.slice(0, room);
       room -= kept.length;
-      cut += text.length - kept.length;
+      cut += text.length - kept.length + dropped;
       pending += kept;
       // shown even if the interpreter has to be killed
       if (pending.length > 4096 || performance.now() - sent > 100) flush();
@@ -62,7 +62,7 @@ export function createSession(host: SessionHost): (message: ToSandbox, bytes: Ui
         case "run": {
           room = message.outputLimit;
           cut = 0;
-          const reply = realm!.run(message.code, message.seconds);
+          const reply = realm!.run(message.code, message.seconds, message.outputLimit);
           flush();
           host.send({ type: "done", reply, cut });
         }

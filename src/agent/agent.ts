@@ -15,7 +15,7 @@ import type { Tool } from "../tools/tool.ts";
 import { cutToTokens, recipientOf, resolve, runCall } from "./calls.ts";
 import type { AgentEvent, Final } from "./events.ts";
 import { callFormats, schemaGrammar } from "./formats.ts";
-import { namespaces, openingMessages, type Prompt, renderPrompt } from "./prompt.ts";
+import { openingMessages, type Prompt, renderPrompt } from "./prompt.ts";
 
 export interface AgentOptions {
   /** "medium" by default. */
@@ -32,7 +32,10 @@ export interface AgentOptions {
    * along with it.
    */
   readonly responseFormat?: ResponseFormat;
-  /** Whether arguments are held to the functions' schemas, token by token; true by default. */
+  /**
+   * Whether arguments of functions are held to their schemas, token by token, properties in the schema's order; true by
+   * default. Built-in tools aren't: the model has its own habits with them.
+   */
   readonly strictCalls?: boolean;
   /** How to sample. maxTokens counts per step, that is from one tool's result to the next call or the answer. */
   readonly generation?: Omit<GenerateOptions, "signal" | "checkpoints">;
@@ -172,7 +175,7 @@ export class Agent implements AsyncDisposable {
     }
     const formats: StructuredOptions = {
       ...(this.responseFormat && { responseFormat: schemaGrammar(this.responseFormat.schema) }),
-      ...(this.#strictCalls && { callFormats: callFormats(namespaces(this.tools)) }),
+      ...(this.#strictCalls && { callFormats: callFormats(this.tools) }),
     };
     const pending = this.#messages.at(-1);
     if (pending && recipientOf(pending) !== undefined) {

@@ -1,16 +1,18 @@
 import { type Grammar, GrammarError, jsonSchemaGrammar } from "../grammar/index.ts";
-import type { JsonSchema, ToolDescription, ToolNamespace } from "../harmony/index.ts";
+import type { JsonSchema, ToolDescription } from "../harmony/index.ts";
+import type { Tool } from "../tools/tool.ts";
 
 /**
- * What the arguments of each function must be, by recipient. Left out are functions whose arguments aren't an object, and
+ * What the arguments of each function must be, by recipient. Left out are built-in tools, functions whose arguments aren't an object, and
  * those whose schema has keywords that can't be enforced: there the function itself has to check.
  */
-export function callFormats(namespaces: readonly ToolNamespace[]): Map<string, Grammar> {
+export function callFormats(tools: readonly Tool[]): Map<string, Grammar> {
   const formats = new Map<string, Grammar>();
-  for (const { name, tools } of namespaces) {
-    for (const tool of tools) {
+  for (const { namespace, placement } of tools) {
+    if (placement === "system") continue;
+    for (const tool of namespace.tools) {
       const grammar = argumentsOf(tool);
-      if (grammar) formats.set(`${name}.${tool.name}`, grammar);
+      if (grammar) formats.set(`${namespace.name}.${tool.name}`, grammar);
     }
   }
   return formats;

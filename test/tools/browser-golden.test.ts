@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { Tiktoken } from "js-tiktoken/lite";
 import o200k from "js-tiktoken/ranks/o200k_base";
 import { describe, expect, test } from "vitest";
+import { htmlPage } from "../../src/tools/browser/page.ts";
 import { domainOf, joinUrl, quote, unquote } from "../../src/tools/browser/python.ts";
 import { wrapLines } from "../../src/tools/browser/wrap.ts";
 import { type BrowserBackend, browserTool, resolveCitations } from "../../src/tools/index.ts";
@@ -114,6 +115,13 @@ describe("where the reference is wrong", () => {
       }
     },
   );
+});
+
+test("pages of random tags", async () => {
+  for (const row of rows<{ html: string; title: string; text: string; links: string[] }>("random.jsonl")) {
+    const { title, text, links } = await htmlPage(row.html, "https://site.example.com/dir/page");
+    expect({ html: row.html, title, text, links: links.map(({ url }) => url) }).toEqual(row);
+  }
 });
 
 test("citations", () => {

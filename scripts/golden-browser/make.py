@@ -239,6 +239,8 @@ async def main():
     write("wrapping.jsonl", wrapping())
     write("links.jsonl", links())
     write("random.jsonl", random_pages())
+    told = SimpleBrowserTool(backend=LocalExa(source="web")).tool_config.model_dump()
+    (OUT / "namespace.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     quoted = ["a b", "é/日本", "~_.-", "!'()*", "%", "\n", "a+b&c=d"]
     unquoted = ["%41", "%e2%82%ac", "%E2%82", "%zz", "%", "a%20b%2", "%F0%9F%98%80", "%ff%41", "é%20"]
     write("quoting.jsonl", [{"text": t, "quoted": quote(t)} for t in quoted] + [{"text": t, "unquoted": unquote(t)} for t in unquoted])

@@ -64,6 +64,12 @@ async function replay(sequence: Sequence) {
   return { results, urls: browser.urls };
 }
 
+test("the model is told of it as by the reference", () => {
+  const { namespace, placement } = browserTool({ backend });
+  expect(placement).toBe("system");
+  expect(namespace).toEqual(JSON.parse(read("namespace.json")));
+});
+
 const sequences = rows<Sequence>("sequences.jsonl");
 
 describe("what OpenAI's SimpleBrowserTool shows", () => {

@@ -146,6 +146,28 @@ test("citations", () => {
   }
 });
 
+test("citations of what was found in a page, and of its source, lead to the page", async () => {
+  const browser = browserTool({ backend });
+  const url = "https://site.example.com/article.html";
+  for (const [name, args] of [
+    ["open", { id: url }],
+    ["find", { pattern: "steps" }],
+    ["open", { cursor: 0, view_source: true }],
+    ["find", { pattern: "<title>" }],
+  ] as const) {
+    const call = { recipient: `browser.${name}`, function: name, content: JSON.stringify(args) };
+    expect((await browser.call(call, { signal })).isError).toBeUndefined();
+  }
+  expect(browser.urls).toEqual([
+    url,
+    `${url}/find?pattern=steps`,
+    `view-source:${url}`,
+    `view-source:${url}/find?pattern=%3Ctitle%3E`,
+  ]);
+  const { citations } = browser.resolveCitations("【0†L1】【1†L1】【2†L1】【3†L1】");
+  expect(citations.map((citation) => citation.url)).toEqual([url, url, url, url]);
+});
+
 test("lines wrap as by Python's textwrap", () => {
   for (const { text, lines } of rows<{ text: string; lines: string[] }>("wrapping.jsonl")) {
     expect(wrapLines(text)).toEqual(lines);

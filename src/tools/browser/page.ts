@@ -8,6 +8,8 @@ export interface Page {
   readonly url: string;
   readonly title: string;
   readonly text: string;
+  /** Where a reader finds it, if not at `url`, which may be one for the model alone. */
+  readonly origin?: string;
   /** What `【{id}†…】` in the text leads to, by id. */
   readonly links: readonly Link[];
   /** The links are places where something was found. */

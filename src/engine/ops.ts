@@ -43,8 +43,8 @@ export interface Ops {
   /** An empty ring for `capacity` positions or more, of [kvHeads, headDim] keys and as many values each. */
   createRing(capacity: number, kvHeads: number, headDim: number): Awaitable<Ring>;
 
-  /** The ring with another capacity, still holding positions [first, end); the one given is gone. */
-  resizeRing(ring: Ring, capacity: number, first: number, end: number): Awaitable<Ring>;
+  /** Another ring, of the given capacity, that holds positions [first, end) of this one. */
+  copyRing(ring: Ring, capacity: number, first: number, end: number): Awaitable<Ring>;
 
   /** Lets go of a ring's memory. */
   freeRing(ring: Ring): void;

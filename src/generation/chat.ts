@@ -1,3 +1,4 @@
+import { UsageError } from "../errors.ts";
 import {
   createParser,
   type Header,
@@ -5,9 +6,16 @@ import {
   type RenderOptions,
   renderForCompletion,
 } from "../harmony/index.ts";
+import type { Tokenizer } from "../tokenizer/index.ts";
 import type { GeneratedToken, GenerateOptions } from "./generate.ts";
-import type { Model } from "./model.ts";
 import { StopStrings } from "./stop-strings.ts";
+import { generateStructured, type StructuredOptions } from "./structured.ts";
+
+/** What generates: a Model, or a Session that keeps its cache from turn to turn. */
+export interface TokenSource {
+  requireTokenizer(): Tokenizer;
+  generate(prompt: readonly number[], options?: GenerateOptions): AsyncIterable<GeneratedToken>;
+}
 
 /** One generated token, and what it adds to the message that the model is writing. */
 export interface ChatToken extends GeneratedToken {
@@ -17,6 +25,8 @@ export interface ChatToken extends GeneratedToken {
   readonly delta: string;
   /** A message that this token ends. */
   readonly message?: Message;
+  /** What wasn't Harmony at this token, and was mended. */
+  readonly repairs?: readonly string[];
 }
 
 /**
@@ -27,25 +37,39 @@ export interface ChatToken extends GeneratedToken {
  * @param messages the conversation so far, ending with what the model is to answer
  * @yields every token until `<|return|>`, `<|call|>` or the limit
  */
-export async function* chat(
-  model: Model,
+export function chat(
+  source: TokenSource,
   messages: readonly Message[],
-  options: GenerateOptions & RenderOptions = {},
+  options: GenerateOptions & RenderOptions & StructuredOptions = {},
 ): AsyncGenerator<ChatToken, void, void> {
-  const tokenizer = model.requireTokenizer();
+  const prompt = renderForCompletion(source.requireTokenizer(), messages, options);
+  return complete(source, prompt, options);
+}
+
+/** As {@link chat}, for a conversation that is rendered already, up to and including `<|start|>assistant`. */
+export async function* complete(
+  source: TokenSource,
+  prompt: readonly number[],
+  options: GenerateOptions & StructuredOptions = {},
+): AsyncGenerator<ChatToken, void, void> {
   const { stop = [], ...rest } = options;
   const stops = new StopStrings(stop);
   let answer = ""; // what was shown of the final message
-  const parser = createParser(tokenizer, { role: "assistant" });
-  const prompt = renderForCompletion(tokenizer, messages, options);
+  const parser = createParser(source.requireTokenizer(), { role: "assistant" });
 
-  for await (const token of model.generate(prompt, rest)) {
+  if (options.responseFormat && stop.length > 0) {
+    throw new UsageError("stop strings and a format of the answer exclude each other");
+  }
+
+  for await (const token of generateStructured(source, prompt, rest)) {
     const events = parser.push(token.id);
     if (token.finishReason) events.push(...parser.end());
     let header = parser.header;
     let delta = "";
     let message: Message | undefined;
+    const repairs: string[] = [];
     for (const event of events) {
+      if (event.type === "repair") repairs.push(event.what);
       if (event.type === "text") delta += event.delta;
       if (event.type === "header") header = event.header;
       if (event.type === "end") {
@@ -61,6 +85,6 @@ export async function* chat(
         return;
       }
     }
-    yield { ...token, header, delta, ...(message && { message }) };
+    yield { ...token, header, delta, ...(message && { message }), ...(repairs.length > 0 && { repairs }) };
   }
 }

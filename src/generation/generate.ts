@@ -1,3 +1,4 @@
+import type { Tensor } from "../engine/ops.ts";
 import { UsageError } from "../errors.ts";
 import type { Hooks } from "../model/hooks.ts";
 import type { KvCache } from "../model/kv-cache.ts";
@@ -5,6 +6,8 @@ import type { Transformer } from "../model/transformer.ts";
 import type { Tokenizer } from "../tokenizer/index.ts";
 import { logProbabilities, type SamplingOptions, sample, type TokenProbability } from "./sampler.ts";
 import { StopStrings } from "./stop-strings.ts";
+
+type Logits = Float32Array | Float64Array;
 
 export interface GenerateOptions extends SamplingOptions {
   /** Tokens to generate at most. Default: until the model's context is full. */
@@ -16,9 +19,11 @@ export interface GenerateOptions extends SamplingOptions {
   /** How many of the most probable tokens to report at each step. Default 0. */
   readonly topLogprobs?: number;
   /** Changes a copy of the logits [vocab] in place ahead of sampling: bias, bans, grammars. Log-probabilities stay the model's. */
-  readonly adjustLogits?: (logits: Float32Array | Float64Array, position: number) => void;
+  readonly adjustLogits?: (logits: Logits, position: number) => void;
   /** Prompt tokens per forward pass; it changes speed and memory, never a bit of the result. Default 512. */
   readonly chunkSize?: number;
+  /** Positions, up to the prompt's end, that the cache is to be able to return to: see KvCache.checkpoint. */
+  readonly checkpoints?: readonly number[];
   readonly hooks?: Hooks;
   /** Aborting rejects the pending step with the signal's reason. */
   readonly signal?: AbortSignal;
@@ -90,18 +95,22 @@ export async function* generate(
   const stopStrings = new StopStrings(stop);
   const decoder = tokenizer?.stream();
 
-  let next = prompt;
-  for (let position = prefill; ; position++) {
+  // what `forward` returns is good until the next pass, perhaps another sequence's: it is read at once
+  const read = (logits: Tensor): Logits => ops.read(logits).data as Logits;
+  const start = cache.length;
+  const cuts = [...(options.checkpoints ?? []), prefill].toSorted((a, b) => a - b);
+  let row: Logits | undefined;
+  do {
     await nextTask();
-    let logits = await transformer.forward(next.slice(0, chunkSize), cache, pass);
-    for (let at = chunkSize; at < next.length; at += chunkSize) {
-      options.onPrefill?.(at, next.length);
-      logits = await transformer.forward(next.slice(at, at + chunkSize), cache, pass);
-    }
-    if (position === prefill) options.onPrefill?.(next.length, next.length);
-    signal?.throwIfAborted();
+    const at = cache.length;
+    const to = Math.min(at + chunkSize, cuts.find((cut) => cut > at) ?? prefill);
+    row = read(await transformer.forward(prompt.slice(at - start, to - start), cache, pass));
+    if (options.checkpoints?.includes(to)) await cache.checkpoint();
+    options.onPrefill?.(to - start, prompt.length);
+  } while (cache.length < prefill);
 
-    const row = ops.read(logits).data as Float32Array | Float64Array;
+  for (let position = prefill; ; position++) {
+    signal?.throwIfAborted();
     const adjusted = options.adjustLogits ? row.slice() : row;
     options.adjustLogits?.(adjusted, position);
     const id = sample(adjusted, position, options);
@@ -114,6 +123,7 @@ export async function* generate(
       text += stopStrings.push(decoder.end()) + stopStrings.end();
     yield { id, text, logprob, topLogprobs: top, position, ...(finishReason && { finishReason }) };
     if (finishReason) return;
-    next = [id];
+    await nextTask();
+    row = read(await transformer.forward([id], cache, pass));
   }
 }

@@ -47,8 +47,10 @@ export function readHeader(text: string, hint: Role | undefined): ReadHeader {
   if (markers > 0 && channel === undefined) problems.push("a channel marker without a channel");
   if (markers > 1) problems.push("more than one channel");
 
-  // A bare marker belongs with the word after it.
-  rest = rest.replaceAll(CONSTRAIN, ` ${CONSTRAIN}`).replace(/<\|constrain\|>[ \t]+(?=[^\s<])/g, CONSTRAIN);
+  // A bare marker belongs with the word after it, unless that is a recipient.
+  rest = rest
+    .replaceAll(CONSTRAIN, ` ${CONSTRAIN}`)
+    .replace(/<\|constrain\|>[ \t]+(?!to=)(?=[^\s<])/g, CONSTRAIN);
 
   const words = rest.split(/[ \t\n\f\r]+/).filter((word) => word !== "");
   const author = takeAuthor(words, hint, problems);
@@ -63,9 +65,11 @@ export function readHeader(text: string, hint: Role | undefined): ReadHeader {
   };
   if (words.findIndex((word) => word.startsWith("to=")) > 0)
     problems.push("the recipient isn't the first word");
+  const typeAt = words.findIndex((word) => word.startsWith(CONSTRAIN));
+  if (typeAt >= 0 && typeAt < words.length - 1) problems.push("the content type isn't the last word");
   let recipient = takeWord("to=")?.slice("to=".length);
   let contentType = takeWord(CONSTRAIN);
-  while (takeWord(CONSTRAIN) !== undefined) problems.push("more than one content type");
+  while (takeWord(CONSTRAIN) !== undefined) {} // of several, the first counts
   if (recipient === undefined && words.length > 0) recipient = words.shift();
   if (contentType === undefined && words.length > 0) contentType = words.shift();
   if (words.some((word) => word.startsWith("to=")) || contentType?.startsWith("to="))

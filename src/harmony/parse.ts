@@ -91,7 +91,8 @@ class Parser implements HarmonyParser {
 
   push(id: number): HarmonyEvent[] {
     const control = this.#structure.get(id);
-    if (this.state === "start") this.#pushStart(id, control);
+    if (!Number.isSafeInteger(id) || id < 0) this.#repair("not a token id");
+    else if (this.state === "start") this.#pushStart(id, control);
     else if (this.state === "header") this.#pushHeader(id, control);
     else this.#pushContent(id, control);
     this.#offset++;
@@ -189,16 +190,22 @@ class Parser implements HarmonyParser {
   #headerAsContent(): void {
     const ids = this.#headerIds;
     const roles = this.#role ?? "user|assistant|system|developer";
-    const pattern = new RegExp(`^\\s*(?:(?:${roles})(?![\\w.:-]))?\\s*(?:<\\|channel\\|>[^\\s<]+)?\\s*`);
-    const front = pattern.exec(decodeOpen(this.#tokenizer.stream(), ids))![0];
+    const pattern = new RegExp(
+      `^\\s*(?:(?:${roles})(?![\\w.:-]))?\\s*(?:<\\|channel\\|>[^\\s<\ufffd]+)?\\s*`,
+    );
+    const front = pattern.exec(this.#tokenizer.decode(ids))![0];
     const { header } = readHeader(front, this.#role);
 
     const channelAt = front.includes("<|channel|>")
       ? ids.indexOf(this.#tokenizer.specialId("<|channel|>"))
       : -1;
-    const withoutControl = ids.filter((id, index) => index === channelAt || !this.#structure.has(id));
     this.#startContent(header, front);
-    this.#text(decodeOpen(this.#decoder, withoutControl).slice(front.length));
+    let text = "";
+    for (const [index, id] of ids.entries()) {
+      const dropped = index !== channelAt && this.#structure.has(id);
+      text += dropped ? this.#decoder.end() : this.#decoder.push(id);
+    }
+    this.#text(text.slice(front.length));
   }
 
   #endMessage(terminator: Terminator): void {
@@ -226,11 +233,6 @@ class Parser implements HarmonyParser {
     this.#events = [];
     return events;
   }
-}
-
-/** Text of ids that more may follow: bytes of a character that isn't whole yet wait in the decoder. */
-function decodeOpen(decoder: StreamDecoder, ids: readonly number[]): string {
-  return ids.map((id) => decoder.push(id)).join("");
 }
 
 function isTerminator(control: string | undefined): control is Terminator {

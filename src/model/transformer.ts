@@ -37,7 +37,7 @@ export class Transformer {
 
   /** An empty cache for a sequence of its own. */
   createCache(): KvCache {
-    return new KvCache(this.config, this.ops);
+    return new KvCache(this.config, this.ops, (work) => this.#inTurn(work));
   }
 
   /**
@@ -49,9 +49,13 @@ export class Transformer {
    * @throws UsageError for no ids, or an id without a row in the embedding
    */
   forward(ids: readonly number[], cache: KvCache, options: ForwardOptions = {}): Promise<Tensor> {
-    const pass = this.#lastPass.then(() => this.#forward(ids, cache, options));
-    this.#lastPass = pass.catch(() => {});
-    return pass;
+    return this.#inTurn(() => this.#forward(ids, cache, options));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#lastPass.then(work);
+    this.#lastPass = done.catch(() => {});
+    return done;
   }
 
   async #forward(ids: readonly number[], cache: KvCache, options: ForwardOptions): Promise<Tensor> {

@@ -1,38 +1,6 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  createParser,
-  HarmonyError,
-  type HarmonyEvent,
-  type Message,
-  type ParserOptions,
-  parseMessages,
-  renderConversation,
-} from "../../src/harmony/index.ts";
-import { o200kHarmony } from "../tokenizer/o200k.ts";
-
-const tokenizer = o200kHarmony();
-const CONTROL = [
-  "<|start|>",
-  "<|channel|>",
-  "<|message|>",
-  "<|constrain|>",
-  "<|end|>",
-  "<|call|>",
-  "<|return|>",
-  "<|endoftext|>",
-];
-
-/** Ids of a text in which control tokens are written by name. */
-function ids(text: string): number[] {
-  const parts = text.split(/(<\|\w+\|>)/);
-  return parts.flatMap((part, i) => (i % 2 ? [tokenizer.specialId(part)] : tokenizer.encode(part)));
-}
-
-function events(stream: readonly number[], options: ParserOptions = {}): HarmonyEvent[] {
-  const parser = createParser(tokenizer, options);
-  return [...stream.flatMap((id) => parser.push(id)), ...parser.end()];
-}
+import { createParser, HarmonyError, type Message, parseMessages } from "../../src/harmony/index.ts";
+import { events, ids, tokenizer } from "./stream.ts";
 
 const completion = { role: "assistant" } as const;
 
@@ -185,11 +153,31 @@ describe("the parser", () => {
         { role: "assistant", channel: "commentary", recipient: "functions.f", content: "{}" },
       ],
     ],
+    [
+      "a marker without a type, ahead of a recipient",
+      "<|constrain|><|channel|>final to=python<|message|>1<|call|>",
+      [
+        {
+          role: "assistant",
+          channel: "final",
+          recipient: "python",
+          contentType: "<|constrain|>",
+          content: "1",
+        },
+      ],
+    ],
   ])("repairs %s, or throws", (_, text, expected) => {
     const got = events(ids(text), completion);
     expect(got.filter(({ type }) => type === "repair").length).toBeGreaterThan(0);
     expect(got.flatMap((event) => (event.type === "end" ? [event.message] : []))).toEqual(expected);
     expect(() => events(ids(text), { ...completion, strict: true })).toThrow(HarmonyError);
+  });
+
+  it("takes a tool's name as it is", () => {
+    for (const name of ["tool", "tool:x", "functions.f"])
+      expect(
+        parseMessages(tokenizer, ids(`<|start|>${name} to=assistant<|message|>1<|end|>`), { strict: true }),
+      ).toEqual([{ role: "tool", name, recipient: "assistant", content: "1" }]);
   });
 
   it("says at which token a strict parser gave up", () => {
@@ -220,119 +208,3 @@ it("keeps a character whole where a header turns into content within it", () => 
     ]);
   }
 });
-
-describe("whatever comes", () => {
-  const token = fc.oneof(
-    { weight: 3, arbitrary: fc.constantFrom(...CONTROL.map((name) => tokenizer.specialId(name))) },
-    {
-      weight: 3,
-      arbitrary: fc.constantFrom(
-        ...ids("assistant user final analysis commentary to=functions.f json x:\n {}"),
-      ),
-    },
-    { weight: 1, arbitrary: fc.constantFrom(9552, 240, 244, 200014, 200500, 4294967295) },
-    { weight: 1, arbitrary: fc.nat({ max: 201087 }) },
-  );
-  const role = fc.constantFrom(undefined, "assistant", "user", "tool" as const);
-  const options = (hint: ParserOptions["role"]): ParserOptions => (hint === undefined ? {} : { role: hint });
-
-  it("a lenient parser doesn't throw, and each token's text is in one event, in order", () => {
-    fc.assert(
-      fc.property(fc.array(token, { maxLength: 60 }), role, (stream, hint) => {
-        const got = events(stream, options(hint));
-        let text = "";
-        for (const event of got)
-          text += event.type === "header" ? event.raw : event.type === "text" ? event.delta : "";
-        // Bytes of one character are put together across tokens, but not across a control token or into a header.
-        expect(bare(text)).toBe(bare(tokenizer.decode(stream)));
-      }),
-      { numRuns: 10_000, seed: 1 },
-    );
-  });
-
-  it("messages are the sum of their events, and no control token is in them", () => {
-    fc.assert(
-      fc.property(fc.array(token, { maxLength: 60 }), role, (stream, hint) => {
-        let content: string | undefined;
-        for (const event of events(stream, options(hint))) {
-          if (event.type === "header") {
-            expect(content).toBeUndefined();
-            content = "";
-          } else if (event.type === "text") content += event.delta;
-          else if (event.type === "end") {
-            expect(event.message.content).toBe(content);
-            for (const name of CONTROL) expect(content).not.toContain(name);
-            content = undefined;
-          }
-        }
-        expect(content).toBeUndefined();
-      }),
-      { numRuns: 5000, seed: 2 },
-    );
-  });
-
-  it("a strict parser gives what the lenient one gives without repairs, or throws HarmonyError", () => {
-    let accepted = 0;
-    fc.assert(
-      fc.property(fc.array(token, { maxLength: 12 }), role, (stream, hint) => {
-        const lenient = events(stream, options(hint));
-        let strict: HarmonyEvent[] | undefined;
-        try {
-          strict = events(stream, { ...options(hint), strict: true });
-        } catch (error) {
-          expect(error).toBeInstanceOf(HarmonyError);
-        }
-        const repaired = lenient.some(({ type }) => type === "repair");
-        // Only where a completion ends ahead of its first token, the lenient parser has nothing to repair.
-        if (strict === undefined) expect(repaired || stream.length === 0).toBe(true);
-        else expect(strict).toEqual(lenient);
-        if (strict?.length) accepted++;
-      }),
-      { numRuns: 10_000, seed: 3 },
-    );
-    expect(accepted).toBeGreaterThan(20);
-  });
-
-  it("a rendered conversation is parsed back", () => {
-    const word = fc.stringMatching(/^[a-z_.]{1,12}$/).map((name) => `functions.${name}`);
-    const content = fc.oneof(fc.string(), fc.string({ unit: "grapheme" }), fc.constantFrom(...CONTROL));
-    const channel = fc.constantFrom("analysis", "commentary", "final");
-    const message: fc.Arbitrary<Message> = fc.oneof(
-      fc.record({ role: fc.constantFrom("user", "system", "developer"), content }),
-      fc.record({ role: fc.constant("user" as const), name: fc.stringMatching(/^\w{1,8}$/), content }),
-      fc.record({ role: fc.constant("assistant" as const), channel, content }),
-      fc.record({
-        role: fc.constant("assistant" as const),
-        channel,
-        contentType: fc.constant("<|constrain|>json"),
-        content,
-      }),
-      fc.record({
-        role: fc.constant("assistant" as const),
-        channel,
-        recipient: word,
-        contentType: fc.constantFrom("<|constrain|>json", "code"),
-        content,
-      }),
-      fc.record({
-        role: fc.constant("tool" as const),
-        name: word,
-        recipient: fc.constant("assistant"),
-        channel,
-        content,
-      }),
-    );
-    fc.assert(
-      fc.property(fc.array(message, { maxLength: 5 }), (messages) => {
-        const stream = renderConversation(tokenizer, messages, { dropAnalysis: false });
-        expect(parseMessages(tokenizer, stream, { strict: true })).toEqual(messages);
-      }),
-      { numRuns: 1000, seed: 4 },
-    );
-  });
-});
-
-/** A text without control tokens and without the replacements of broken characters. */
-function bare(text: string): string {
-  return CONTROL.reduce((rest, name) => rest.replaceAll(name, ""), text).replaceAll("\ufffd", "");
-}

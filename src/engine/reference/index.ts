@@ -74,17 +74,17 @@ export class ReferenceEngine implements Ops {
     return { capacity, headDim, width, keys: row(), values: row() };
   }
 
-  resizeRing(ring: Ring, capacity: number, first: number, end: number): Ring {
+  copyRing(ring: Ring, capacity: number, first: number, end: number): Ring {
     const old = ringOf(ring);
     const { width, headDim } = old;
-    const larger = this.createRing(capacity, width / headDim, headDim);
+    const copy = this.createRing(capacity, width / headDim, headDim);
     for (let p = first; p < end; p++) {
       const row = (p % old.capacity) * width;
       const to = (p % capacity) * width;
-      larger.keys.set(old.keys.subarray(row, row + width), to);
-      larger.values.set(old.values.subarray(row, row + width), to);
+      copy.keys.set(old.keys.subarray(row, row + width), to);
+      copy.values.set(old.values.subarray(row, row + width), to);
     }
-    return larger;
+    return copy;
   }
 
   freeRing(): void {}

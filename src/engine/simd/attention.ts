@@ -40,30 +40,29 @@ export class Attention {
     return ring;
   }
 
-  async resizeRing(ring: Ring, capacity: number, first: number, end: number): Promise<Ring> {
-    const old = ring as SimdRing;
-    const larger = (await this.createRing(capacity, old.kvHeads, old.headDim)) as SimdRing;
-    const kernel = old.bf16 ? "resize_bf16" : "resize_f32";
-    let [keys, values] = [old.keys, old.values];
-    const { arena } = larger.piece;
-    let copy: number | undefined;
-    if (old.piece.arena !== arena) {
-      copy = arena.tryAllocate(old.piece.bytes);
-      if (copy === undefined) throw new EngineError("no room to move the KV cache");
+  async copyRing(ring: Ring, capacity: number, first: number, end: number): Promise<Ring> {
+    const from = ring as SimdRing;
+    const to = (await this.createRing(capacity, from.kvHeads, from.headDim)) as SimdRing;
+    const kernel = from.bf16 ? "resize_bf16" : "resize_f32";
+    let [keys, values] = [from.keys, from.values];
+    const { arena } = to.piece;
+    let moved: number | undefined;
+    if (from.piece.arena !== arena) {
+      moved = arena.tryAllocate(from.piece.bytes);
+      if (moved === undefined) throw new EngineError("no room to move the KV cache");
       new Uint8Array(arena.buffer).set(
-        new Uint8Array(old.piece.arena.buffer, old.piece.at, old.piece.bytes),
-        copy,
+        new Uint8Array(from.piece.arena.buffer, from.piece.at, from.piece.bytes),
+        moved,
       );
-      [keys, values] = [copy, copy + old.values - old.keys];
+      [keys, values] = [moved, moved + from.values - from.keys];
     }
-    const rest = [old.capacity, larger.capacity, first, end, old.kvHeads, old.headDim];
+    const rest = [from.capacity, to.capacity, first, end, from.kvHeads, from.headDim];
     this.#ws.pool.run([
-      callJob(arena.id, kernel, keys, larger.keys, ...rest, 1),
-      callJob(arena.id, kernel, values, larger.values, ...rest, 0),
+      callJob(arena.id, kernel, keys, to.keys, ...rest, 1),
+      callJob(arena.id, kernel, values, to.values, ...rest, 0),
     ]);
-    if (copy !== undefined) arena.free(copy, old.piece.bytes);
-    this.freeRing(old);
-    return larger;
+    if (moved !== undefined) arena.free(moved, from.piece.bytes);
+    return to;
   }
 
   freeRing(ring: Ring): void {

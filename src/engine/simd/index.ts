@@ -194,8 +194,8 @@ export class SimdEngine implements Ops {
     return this.#attention.createRing(capacity, kvHeads, headDim);
   }
 
-  resizeRing(ring: Ring, capacity: number, first: number, end: number): Promise<Ring> {
-    return this.#attention.resizeRing(ring, capacity, first, end);
+  copyRing(ring: Ring, capacity: number, first: number, end: number): Promise<Ring> {
+    return this.#attention.copyRing(ring, capacity, first, end);
   }
 
   freeRing(ring: Ring): void {

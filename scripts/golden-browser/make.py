@@ -201,6 +201,33 @@ def links():
             yield {"base": base, "link": ref, "joined": joined, "domain": page_contents.get_domain(joined)}
 
 
+TAGS = """a b p div span ul ol li table thead tbody tfoot tr td th caption col h1 h2 h3 h6 pre code kbd blockquote br hr dl dt dd i s
+del q abbr img sup sub script style title form section center font em strong u small select option textarea noscript iframe nav main
+header footer article meta link svg button label fieldset legend details summary address menu dir tt big strike wbr source input""".split()
+ATTRIBUTES = ["", "", " href='/l0'", " href='/l1'", " title='T'", " alt=A", " href=#x", " href=http://o.org/", " start=4"]
+TEXTS = ["word", "two words", " x", "y ", "\n", "&amp;", "1", "é", ".", " - ", "  ", "+ ", "3. ", "~", "\\*", "&nbsp;", "&#65;",
+         "<!--c-->", "&lt;b&gt;", "†", "字", "\t", "~~ ", "!", "\u2003", "_"]
+
+
+def random_pages():
+    """Tags and texts at random, badly nested; `head`, `body` and `math` only where they belong."""
+    rng = random.Random(SEED + 2)
+    for _ in range(300):
+        html = rng.choice(["<html><body>", "<!doctype html><html><head><title>t</title></head><body>", "<html><body><p>"])
+        opened = []
+        for _ in range(rng.randrange(1, 40)):
+            kind = rng.random()
+            if kind < 0.4:
+                html += rng.choice(TEXTS)
+            elif kind < 0.75:
+                opened.append(rng.choice(TAGS))
+                html += f"<{opened[-1]}{rng.choice(ATTRIBUTES)}{rng.choice(['>', '>', '>', ' />'])}"
+            elif opened:
+                html += f"</{opened.pop() if rng.random() < 0.8 else rng.choice(TAGS)}>"
+        page = page_contents.process_html(html=html, url=SITE + "dir/page", title=None, display_urls=True)
+        yield {"html": html, "title": page.title, "text": page.text, "links": list(page.urls.values())}
+
+
 def write(name, rows):
     text = "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
     (OUT / name).write_text(text, encoding="utf-8", newline="")
@@ -211,6 +238,9 @@ async def main():
     write("citations.jsonl", citations())
     write("wrapping.jsonl", wrapping())
     write("links.jsonl", links())
+    write("random.jsonl", random_pages())
+    told = SimpleBrowserTool(backend=LocalExa(source="web")).tool_config.model_dump()
+    (OUT / "namespace.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     quoted = ["a b", "é/日本", "~_.-", "!'()*", "%", "\n", "a+b&c=d"]
     unquoted = ["%41", "%e2%82%ac", "%E2%82", "%zz", "%", "a%20b%2", "%F0%9F%98%80", "%ff%41", "é%20"]
     write("quoting.jsonl", [{"text": t, "quoted": quote(t)} for t in quoted] + [{"text": t, "unquoted": unquote(t)} for t in unquoted])

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { Tiktoken } from "js-tiktoken/lite";
 import o200k from "js-tiktoken/ranks/o200k_base";
 import { describe, expect, test } from "vitest";
+import { htmlPage } from "../../src/tools/browser/page.ts";
 import { domainOf, joinUrl, quote, unquote } from "../../src/tools/browser/python.ts";
 import { wrapLines } from "../../src/tools/browser/wrap.ts";
 import { type BrowserBackend, browserTool, resolveCitations } from "../../src/tools/index.ts";
@@ -63,6 +64,12 @@ async function replay(sequence: Sequence) {
   return { results, urls: browser.urls };
 }
 
+test("the model is told of it as by the reference", () => {
+  const { namespace, placement } = browserTool({ backend });
+  expect(placement).toBe("system");
+  expect(namespace).toEqual(JSON.parse(read("namespace.json")));
+});
+
 const sequences = rows<Sequence>("sequences.jsonl");
 
 describe("what OpenAI's SimpleBrowserTool shows", () => {
@@ -116,6 +123,13 @@ describe("where the reference is wrong", () => {
   );
 });
 
+test("pages of random tags", async () => {
+  for (const row of rows<{ html: string; title: string; text: string; links: string[] }>("random.jsonl")) {
+    const { title, text, links } = await htmlPage(row.html, "https://site.example.com/dir/page");
+    expect({ html: row.html, title, text, links: links.map(({ url }) => url) }).toEqual(row);
+  }
+});
+
 test("citations", () => {
   interface Row {
     text: string;
@@ -130,6 +144,28 @@ test("citations", () => {
       annotations.map(({ start_index: start, end_index: end, title, url }) => ({ start, end, title, url })),
     );
   }
+});
+
+test("citations of what was found in a page, and of its source, lead to the page", async () => {
+  const browser = browserTool({ backend });
+  const url = "https://site.example.com/article.html";
+  for (const [name, args] of [
+    ["open", { id: url }],
+    ["find", { pattern: "steps" }],
+    ["open", { cursor: 0, view_source: true }],
+    ["find", { pattern: "<title>" }],
+  ] as const) {
+    const call = { recipient: `browser.${name}`, function: name, content: JSON.stringify(args) };
+    expect((await browser.call(call, { signal })).isError).toBeUndefined();
+  }
+  expect(browser.urls).toEqual([
+    url,
+    `${url}/find?pattern=steps`,
+    `view-source:${url}`,
+    `view-source:${url}/find?pattern=%3Ctitle%3E`,
+  ]);
+  const { citations } = browser.resolveCitations("【0†L1】【1†L1】【2†L1】【3†L1】");
+  expect(citations.map((citation) => citation.url)).toEqual([url, url, url, url]);
 });
 
 test("lines wrap as by Python's textwrap", () => {

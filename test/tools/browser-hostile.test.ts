@@ -131,7 +131,7 @@ describe("any page", () => {
       if (ms > slowest.ms) slowest = { ms, page: source.slice(0, 40) };
     }
     // what grows with the square takes far longer
-    expect(slowest.ms, slowest.page).toBeLessThan(6000);
+    expect(slowest.ms, slowest.page).toBeLessThan(20_000);
   }, 120_000);
 
   test("of ten megabytes is cut, and says so", async () => {

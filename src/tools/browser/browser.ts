@@ -46,6 +46,7 @@ export function browserTool({
   const stack: Page[] = [];
   const known = new Map<string, Page>();
   const urls: string[] = [];
+  const origins: string[] = [];
 
   function pageAt(cursor: number): Page {
     if (stack.length === 0) throw new CallError("No pages to access!");
@@ -65,6 +66,7 @@ export function browserTool({
     const end = viewEnd(lines, start, count, viewTokens, tokenizer);
     const cursor = stack.push(page) - 1;
     urls.push(page.url);
+    origins.push(page.origin ?? page.url);
     if (!page.isFindResult && page.url) known.set(page.url, page);
     const where = page.url ? ` (${truncate(unquote(page.url))})` : "";
     const range = `viewing lines [${start} - ${end - 1}] of ${lines.length - 1}`;
@@ -75,7 +77,10 @@ export function browserTool({
     const isSource = url.startsWith(VIEW_SOURCE);
     try {
       const fetched = await backend.fetch(isSource ? url.slice(VIEW_SOURCE.length) : url, { signal });
-      if (isSource) return textPage(fetched.content, VIEW_SOURCE + fetched.url, fetched.title);
+      if (isSource) {
+        const title = fetched.title || "Source of a page";
+        return { ...textPage(fetched.content, VIEW_SOURCE + fetched.url, title), origin: fetched.url };
+      }
       return fetched.kind === "html"
         ? await htmlPage(fetched.content, fetched.url, fetched.title)
         : textPage(fetched.content, fetched.url, fetched.title);
@@ -163,8 +168,8 @@ export function browserTool({
         return { text: error.message, isError: true };
       }
     },
-    resolveCitations: (text) => resolveCitations(text, urls),
-    citationStream: () => citationStream(() => urls),
+    resolveCitations: (text) => resolveCitations(text, origins),
+    citationStream: () => citationStream(() => origins),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { TokenizerCallbacks } from "htmlparser2";
+import { unforged } from "./brackets.ts";
 
 /** An element, or with the name `!` a comment. Text next to text may lie in several strings. */
 export interface HtmlElement {
@@ -90,7 +91,8 @@ const rank = (name: string): number => RANK.get(name) ?? 100;
 
 /**
  * HTML as a tree, by the rules of libxml2, on which the reference stands: simpler than those of HTML5, they move nothing
- * about. Takes any text, in time linear in its length; never throws on what is malformed.
+ * about. Brackets that entities stand for are unforged. Takes any text, in time linear in its length; never throws on what is
+ * malformed.
  */
 export async function parseHtml(html: string): Promise<HtmlElement> {
   const { Tokenizer } = await import("htmlparser2");
@@ -109,7 +111,7 @@ class TreeBuilder implements TokenizerCallbacks {
   #hasHead = false;
   #hasBody = false;
   #name = "";
-  #attributes = new Map<string, string>();
+  #attributes: Map<string, string> | undefined;
   #attribute = "";
   #value = "";
 
@@ -122,12 +124,12 @@ class TreeBuilder implements TokenizerCallbacks {
   }
 
   ontextentity(codePoint: number): void {
-    this.#text(String.fromCodePoint(codePoint));
+    this.#text(unforged(String.fromCodePoint(codePoint)));
   }
 
   onopentagname(start: number, end: number): void {
     this.#name = this.#source.slice(start, end).toLowerCase();
-    this.#attributes = new Map();
+    this.#attributes = undefined;
   }
 
   onattribname(start: number, end: number): void {
@@ -141,13 +143,13 @@ class TreeBuilder implements TokenizerCallbacks {
   }
 
   onattribentity(codePoint: number): void {
-    if (ATTRIBUTES.has(this.#attribute)) this.#value += String.fromCodePoint(codePoint);
+    if (ATTRIBUTES.has(this.#attribute)) this.#value += unforged(String.fromCodePoint(codePoint));
   }
 
   onattribend(): void {
-    if (ATTRIBUTES.has(this.#attribute) && !this.#attributes.has(this.#attribute)) {
-      this.#attributes.set(this.#attribute, this.#value);
-    }
+    if (!ATTRIBUTES.has(this.#attribute)) return;
+    this.#attributes ??= new Map();
+    if (!this.#attributes.has(this.#attribute)) this.#attributes.set(this.#attribute, this.#value);
   }
 
   onopentagend(): void {
@@ -232,7 +234,9 @@ class TreeBuilder implements TokenizerCallbacks {
   }
 }
 
-function element(name: string, attributes: ReadonlyMap<string, string> = new Map()): HtmlElement {
+const NONE: ReadonlyMap<string, string> = new Map();
+
+function element(name: string, attributes = NONE): HtmlElement {
   return { name, attributes, children: [] };
 }
 

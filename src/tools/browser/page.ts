@@ -1,3 +1,4 @@
+import { unforged } from "./brackets.ts";
 import { treeText } from "./html-text.ts";
 import { descendants, type HtmlElement, parseHtml, texts } from "./html-tree.ts";
 import { domainOf, joinUrl, mergeSpaces, truncate, wellFormed } from "./python.ts";
@@ -8,6 +9,8 @@ export interface Page {
   readonly url: string;
   readonly title: string;
   readonly text: string;
+  /** Where a reader finds it, if not at `url`, which may be one for the model alone. */
+  readonly origin?: string;
   /** What `【{id}†…】` in the text leads to, by id. */
   readonly links: readonly Link[];
   /** The links are places where something was found. */
@@ -33,14 +36,9 @@ export interface SearchHit {
 /** Longest text of a page, in characters; the rest is cut off. */
 export const MAX_TEXT = 1_000_000;
 /** Longest page that is read, in characters. */
-const MAX_SOURCE = 8_000_000;
+const MAX_SOURCE = 4_000_000;
 const MAX_LINK = 8192;
 const MAX_TITLE = 8192;
-
-/** Brackets that mark links and citations become similar ones, so that no page can forge them. */
-function unforged(text: string): string {
-  return text.replaceAll("【", "〖").replaceAll("】", "〗");
-}
 
 /** What the reference does to the source of a page. */
 function plain(text: string): string {
@@ -54,11 +52,9 @@ function plain(text: string): string {
 export async function htmlPage(html: string, url: string, title?: string): Promise<Page> {
   const root = await parseHtml(plain(html.slice(0, MAX_SOURCE)));
   if (root.children.length === 0) throw new Error("Document is empty");
-  disarm(root);
   const ownTitle = title ? unforged(title) : titleOf(root);
   const links = markLinks(root, url);
   markImages(root);
-  removeMath(root);
   return {
     url,
     title: truncate(ownTitle ?? hostOf(url), MAX_TITLE),
@@ -97,15 +93,6 @@ function cut(text: string): string {
 
 function escapeHtml(text: string): string {
   return text.replace(/[&<>'"]/g, (char) => `&#${char.charCodeAt(0)};`);
-}
-
-/** Entities may stand for brackets. */
-function disarm(root: HtmlElement): void {
-  const disarmed = (element: HtmlElement) => {
-    element.children = element.children.map((child) => (typeof child === "string" ? unforged(child) : child));
-  };
-  disarmed(root);
-  for (const { element } of descendants(root)) disarmed(element);
 }
 
 /** The text of the first `<title>`, up to the first tag in it. */
@@ -162,19 +149,14 @@ function hostOf(url: string): string {
   }
 }
 
+/** Numbers images, and takes out formulas in MathML, which read as nonsense without their layout. */
 function markImages(root: HtmlElement): void {
   let count = 0;
   for (const { element, parent, index } of descendants(root)) {
+    if (element.name === "math") parent.children[index] = "";
     if (element.name !== "img") continue;
-    const name = unforged(element.attributes.get("alt") ?? element.attributes.get("title") ?? "");
+    const name = element.attributes.get("alt") ?? element.attributes.get("title");
     parent.children[index] = name ? `[Image ${count}: ${name}]` : `[Image ${count}]`;
     count++;
-  }
-}
-
-/** Formulas in MathML read as nonsense without their layout. */
-function removeMath(root: HtmlElement): void {
-  for (const { element, parent, index } of descendants(root)) {
-    if (element.name === "math") parent.children[index] = "";
   }
 }

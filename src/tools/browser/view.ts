@@ -118,6 +118,7 @@ export function findPage(pattern: string, page: Page): Page {
     url: `${page.url}/find?pattern=${quote(sought)}`,
     title: `Find results for text: \`${sought}\` in \`${page.title}\``,
     text: chunks.length > 0 ? chunks.join("\n\n") : `No \`find\` results for pattern: \`${sought}\``,
+    origin: page.origin ?? page.url,
     links,
     isFindResult: true,
   };

@@ -234,9 +234,9 @@ test("patches of any kind change the folder wholly or not at all, and nothing ou
         expect(await tree(join(base, "outside"))).toEqual({ "secret.txt": "secret\n" });
         expect((await readdir(base)).sort()).toEqual(["outside", "root"]);
         if (isError) {
-        expect(after).toEqual(before);
-        return;
-      }
+          expect(after).toEqual(before);
+          return;
+        }
         applied++;
         // what the pure functions say, for paths written plainly
         const plain = (p: string): string => partsOf(p).join("/");

@@ -176,8 +176,12 @@ export async function startRealm(
   };
   const { expandFileStorage, resizeFileStorage } = MEMFS;
   MEMFS.expandFileStorage = (node, size) => {
-    if (size > sizeOf(node)) reserve(Math.ceil(size * 1.125) - sizeOf(node));
-    expandFileStorage(node, size);
+    const have = sizeOf(node);
+    if (size <= have) return;
+    // in larger steps than MEMFS takes: each leaves the previous array to a collector that seldom gets to run
+    const wanted = Math.max(size, have + Math.min(have, 2 ** 25));
+    reserve(Math.ceil(wanted * 1.125) - have);
+    expandFileStorage(node, wanted);
   };
   MEMFS.resizeFileStorage = (node, size) => {
     reserve(size - sizeOf(node));

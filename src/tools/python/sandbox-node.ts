@@ -8,7 +8,7 @@ import { MAX_LINE_BYTES, type Sandbox, type SandboxEvents, SCRIPT_HEAP_BYTES } f
 export function startSandbox(events: SandboxEvents): Sandbox {
   const folder = import.meta.url.endsWith(".ts") ? "../../../dist/tools/python/" : "./";
   const entry = new URL(`${folder}child-node.js`, import.meta.url);
-  const child = spawn(process.execPath, argumentsOf(entry), {
+  const child = spawn(process.execPath, sandboxArguments(entry), {
     cwd: fileURLToPath(new URL(".", entry)),
     env: environment(),
     stdio: ["pipe", "pipe", "ignore"],
@@ -56,21 +56,24 @@ function idle(child: ChildProcess): void {
   for (const pipe of [child.stdin, child.stdout]) (pipe as unknown as { unref?(): void }).unref?.();
 }
 
-function argumentsOf(entry: URL): string[] {
+/** The arguments with which a runtime starts a program and lets it do next to nothing. */
+export function sandboxArguments(entry: URL): string[] {
   const file = fileURLToPath(entry);
   const heap = `--max-old-space-size=${SCRIPT_HEAP_BYTES / 2 ** 20}`;
+  // lazily: Node.js 20 would compile all of Python first
+  const v8 = ["--disallow-code-generation-from-strings", "--wasm-lazy-compilation", heap];
   const { versions } = process;
   if (versions["deno"] !== undefined) {
     // without --allow-…, Deno gives nothing; modules named in imports load all the same
     const flags = ["--no-prompt", "--no-config", "--no-lock", "--no-remote", "--no-npm", "--cached-only"];
-    return ["run", ...flags, `--v8-flags=--disallow-code-generation-from-strings,${heap}`, file];
+    return ["run", ...flags, `--v8-flags=${v8.join(",")}`, file];
   }
   if (versions["bun"] !== undefined) return ["--no-install", file];
   const permission = process.allowedNodeEnvironmentFlags.has("--permission")
     ? "--permission"
     : "--experimental-permission";
   const read = `--allow-fs-read=${fileURLToPath(new URL(".", entry))}*`;
-  return [permission, read, "--disallow-code-generation-from-strings", "--no-warnings", heap, file];
+  return [permission, read, "--no-warnings", ...v8, file];
 }
 
 /** Nothing of ours, but for what the systems need to start a program at all. */

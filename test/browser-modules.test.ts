@@ -17,6 +17,7 @@ test.each([
   "index.ts",
   "checkpoint/index.ts",
   "engine/simd/worker-main.ts",
+  "grammar/index.ts",
   "harmony/index.ts",
   "oracle/digest.ts",
   "tokenizer/index.ts",

@@ -4,8 +4,8 @@ import { CharacterArrows, embed } from "./embed.ts";
 import { ANYTHING } from "./regex.ts";
 import { numberAutomaton } from "./schema/numbers.ts";
 
-/** Blanks that may follow a line break between two parts of a JSON text. */
-export const MAX_INDENT = 64;
+/** Spaces that may follow a line break between two parts of a JSON text. */
+export const MAX_INDENT = 32;
 
 /** The parts that JSON texts share, each made once. */
 export class JsonRules {
@@ -35,10 +35,7 @@ export class JsonRules {
   /** Nothing, a space, or a line break and an indent. */
   space(from: number, to: number): void {
     const { builder } = this;
-    const blank = this.rule("blank", (start, end) => {
-      builder.byte(start, 0x20, 0x20, end);
-      builder.byte(start, 0x09, 0x09, end);
-    });
+    const blank = this.rule("blank", (start, end) => builder.byte(start, 0x20, 0x20, end));
     const space = this.rule("space", (start, end) => {
       builder.skip(start, end);
       builder.byte(start, 0x20, 0x20, end);

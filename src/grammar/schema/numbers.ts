@@ -58,7 +58,7 @@ function atLeast({ value, exclusive }: Bound): string {
 
 function atMost({ value, exclusive }: Bound): string {
   if (value < 0) return `-(?:${from(-value, exclusive)})`;
-  return `-${ABOVE_ZERO}|-0|${upTo(value, exclusive)}`;
+  return `-${ABOVE_ZERO}|${upTo(value, exclusive)}`;
 }
 
 /** Numbers without sign of at least (or, exclusive, above) a bound of 0 or more. */

@@ -11,6 +11,8 @@ export class LineInput implements Disposable {
   history: string[];
   readonly #pipe: AsyncIterator<string> | undefined;
   #open: Interface | undefined;
+  /** Typed while the program worked. */
+  #ahead = "";
   #onAnswer: ((yes: boolean) => void) | undefined;
 
   constructor(input: NodeJS.ReadStream, output: NodeJS.WriteStream, history: readonly string[] = []) {
@@ -82,19 +84,21 @@ export class LineInput implements Disposable {
         if (lines.length === 0) finish(undefined);
       });
       open.prompt();
+      const ahead = this.#ahead;
+      this.#ahead = "";
+      if (ahead !== "") open.write(ahead);
     });
   }
 
-  /** While a program works: calls back for Ctrl-C and other control keys, and swallows the rest of what is typed. */
+  /** While a program works: calls back for Ctrl-C and other control keys, and keeps the rest of what is typed for the next input. */
   listen(onKey: (key: "interrupt" | "fold") => void): Disposable {
     const onSignal = (): void => onKey("interrupt");
     process.on("SIGINT", onSignal); // from outside, or where keys can't be had one by one
     const onData = (data: Buffer): void => {
-      for (const byte of data) {
-        if (byte === 0x0f) onKey("fold");
-        else if (byte === 0x03) onKey("interrupt");
-        else if (data.length === 1) this.#onAnswer?.(byte === 0x79 || byte === 0x59); // y, Y
-      }
+      if (data.includes(0x0f)) onKey("fold");
+      else if (data.includes(0x03)) onKey("interrupt");
+      else if (this.#onAnswer) this.#onAnswer(/^y$/i.test(data.toString()));
+      else this.#ahead += data.toString();
     };
     if (this.isInteractive) {
       this.#in.setRawMode(true);

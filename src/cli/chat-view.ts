@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import type { AgentEvent, Final } from "../agent/index.ts";
-import type { ToolImage, ToolResult } from "../tools/index.ts";
+import type { CitationStream, ToolImage, ToolResult } from "../tools/index.ts";
 import { dim, printable } from "./terminal.ts";
 
 /** Lines of a tool's result that are shown; all of it is there on request. */
@@ -17,6 +17,7 @@ export class ChatView {
   /** Whether reasoning is one line that says how long it is. */
   folded: boolean;
   #section: Section = "none";
+  #citations: CitationStream | undefined;
   #atLineStart = true;
   #hasStatus = false;
   #reasoning = "";
@@ -30,8 +31,9 @@ export class ChatView {
     this.folded = folded && out.isTTY;
   }
 
-  /** A new turn begins. */
-  begin(): void {
+  /** A new turn begins. With citations, links stand in their place in the answer. */
+  begin(citations?: CitationStream): void {
+    this.#citations = citations;
     this.#details = [];
     this.#section = "none";
     this.#atLineStart = true;
@@ -45,7 +47,7 @@ export class ChatView {
         break;
       case "text":
         this.#enter("text");
-        this.#write(printable(event.delta, this.#out));
+        this.#write(printable(this.#citations?.push(event.delta).text ?? event.delta, this.#out));
         break;
       case "tool-call-delta":
         if (this.#section !== "call") {
@@ -115,6 +117,7 @@ export class ChatView {
   #enter(section: Section): void {
     if (section === this.#section) return;
     if (this.#section === "reasoning") this.#endReasoning();
+    if (this.#section === "text") this.#write(printable(this.#citations?.end().text ?? "", this.#out));
     this.#newLine();
     this.#section = section;
   }

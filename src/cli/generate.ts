@@ -17,9 +17,10 @@ import {
   preamble,
   readIds,
 } from "./arguments.ts";
+import { type AnswerFormat, answerFormat, type FormatFlags, formatFlags, withFormat } from "./format.ts";
 import { dim, printable, today } from "./terminal.ts";
 
-interface Options extends EngineFlags {
+interface Options extends EngineFlags, FormatFlags {
   model?: string;
   ids?: string;
   maxTokens?: number;
@@ -63,6 +64,7 @@ export function register(program: Command): void {
     .addOption(effortOption())
     .option("--instructions <text>", "instructions for the developer message")
     .option("--date <yyyy-mm-dd>", "date that the model is told", today());
+  formatFlags(command);
   engineFlags(command).option("--json", "print {ids, text, logprobs, finish_reason, timing}").action(run);
 }
 
@@ -71,7 +73,12 @@ async function run(prompt: string | undefined, options: Options): Promise<void> 
     throw new UsageError("a prompt and --ids exclude each other");
   }
   const ids = options.ids === undefined ? undefined : await readIds(options.ids);
-  const messages = ids ? [] : [...preamble(options), question(await readPrompt(prompt))];
+  const format = await answerFormat(options);
+  if (format && (ids || options.stop.length > 0)) {
+    throw new UsageError("a format of the answer excludes --ids and --stop");
+  }
+  const opening = withFormat(preamble(options), format?.told, options.instructions);
+  const messages = ids ? [] : [...opening, question(await readPrompt(prompt))];
 
   const start = performance.now();
   await using model = await load(modelPath(options.model), loadOptions(options));
@@ -80,13 +87,17 @@ async function run(prompt: string | undefined, options: Options): Promise<void> 
   const times: number[] = [];
   const stream = ids
     ? model.generate(ids, generateOptions({ temperature: 0, ...options }))
-    : chat(model, messages, generateOptions(options));
-  const show = options.json ? undefined : ids ? plainWriter(model) : harmonyWriter();
+    : chat(model, messages, {
+        ...generateOptions(options),
+        ...(format && { responseFormat: format.grammar }),
+      });
+  const show = options.json ? undefined : ids ? plainWriter(model) : harmonyWriter(format);
   for await (const token of stream) {
     tokens.push(token);
     times.push(performance.now());
     show?.(token);
   }
+  if (format && tokens.at(-1)?.finishReason !== "stop") process.exitCode = 1;
   if (options.json) console.log(JSON.stringify(result(model, tokens, { start, loaded, times }, options)));
 }
 
@@ -131,12 +142,30 @@ function plainWriter(model: Model): (token: AnyToken) => void {
 }
 
 /** The answer plain on stdout, all else dimmed on stderr. */
-function harmonyWriter(): (token: AnyToken) => void {
+function harmonyWriter(format: AnswerFormat | undefined): (token: AnyToken) => void {
+  if (format) return formatWriter(harmonyWriter(undefined));
   return ({ header, delta = "", message, finishReason }) => {
     const isAnswer = header?.channel === "final";
     if (isAnswer) process.stdout.write(printable(delta, process.stdout));
     else process.stderr.write(dim(printable(delta, process.stderr), process.stderr));
     if (message || finishReason) (isAnswer ? process.stdout : process.stderr).write("\n");
+  };
+}
+
+/** Holds the answer back until it is whole: stdout gets all of it or nothing. */
+function formatWriter(show: (token: AnyToken) => void): (token: AnyToken) => void {
+  let answer = "";
+  return (token) => {
+    const isAnswer = token.header?.channel === "final";
+    if (isAnswer) answer += token.delta ?? "";
+    else show(token);
+    if (token.finishReason === "stop") process.stdout.write(`${printable(answer, process.stdout)}\n`);
+    else if (token.finishReason) {
+      if (answer !== "") console.error(printable(answer, process.stderr));
+      console.error(
+        "gpt-oss: the answer isn't whole: the limit of tokens came first. Try a higher --max-tokens.",
+      );
+    }
   };
 }
 

@@ -1,3 +1,4 @@
+import { UsageError } from "../errors.ts";
 import {
   createParser,
   type Header,
@@ -8,6 +9,7 @@ import {
 import type { Tokenizer } from "../tokenizer/index.ts";
 import type { GeneratedToken, GenerateOptions } from "./generate.ts";
 import { StopStrings } from "./stop-strings.ts";
+import { generateStructured, type StructuredOptions } from "./structured.ts";
 
 /** What generates: a Model, or a Session that keeps its cache from turn to turn. */
 export interface TokenSource {
@@ -38,7 +40,7 @@ export interface ChatToken extends GeneratedToken {
 export function chat(
   source: TokenSource,
   messages: readonly Message[],
-  options: GenerateOptions & RenderOptions = {},
+  options: GenerateOptions & RenderOptions & StructuredOptions = {},
 ): AsyncGenerator<ChatToken, void, void> {
   const prompt = renderForCompletion(source.requireTokenizer(), messages, options);
   return complete(source, prompt, options);
@@ -48,14 +50,18 @@ export function chat(
 export async function* complete(
   source: TokenSource,
   prompt: readonly number[],
-  options: GenerateOptions = {},
+  options: GenerateOptions & StructuredOptions = {},
 ): AsyncGenerator<ChatToken, void, void> {
   const { stop = [], ...rest } = options;
   const stops = new StopStrings(stop);
   let answer = ""; // what was shown of the final message
   const parser = createParser(source.requireTokenizer(), { role: "assistant" });
 
-  for await (const token of source.generate(prompt, rest)) {
+  if (options.responseFormat && stop.length > 0) {
+    throw new UsageError("stop strings and a format of the answer exclude each other");
+  }
+
+  for await (const token of generateStructured(source, prompt, rest)) {
     const events = parser.push(token.id);
     if (token.finishReason) events.push(...parser.end());
     let header = parser.header;

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +17,23 @@ let python: PythonTool;
 let server: Server;
 let connections = 0;
 const folder = mkdtempSync(join(tmpdir(), "python-"));
+// a wheel with a stand-in for matplotlib: what is asked of it is get_fignums, figure, savefig and close
+const WHEEL = [
+  "UEsDBBQAAAAIAAAAIVAAAAAAAgAAAAAAAAAWAAAAbWF0cGxvdGxpYi9fX2luaXRfXy5weQMAUEsDBBQAAAAIAAAAIVBxHVj4zwAA",
+  "AFIBAAAUAAAAbWF0cGxvdGxpYi9weXBsb3QucHldjs2OwjAMhO95CouTs4sqcWOR9rrcEHeCUEjdHykkVZxQHp+kBVGtbzP+Zuzj",
+  "YQ+/cF2px/bneNiroJx6bLRyK+EHcpemb1MgzszpLIzVzPA3WTsBeWpqgPWdMoZMtlmDT3ENjQ83HeWuqGoMfSTM5fD9WlTkjK8J",
+  "pRSlYLA+4tdd20RcMou7lR6yqnG++Q5w50fM5JDfmYyWYkm4dOPiB4opOLA9RwzatYSWHC575atplpiDVwqf5BI9zcvzxBvrmXDs",
+  "etP9/9RY0gGleAJQSwMEFAAAAAgAAAAhUOSfL/ItAAAAMgAAAB8AAABtYXRwbG90bGliLTAuZGlzdC1pbmZvL01FVEFEQVRB800t",
+  "SUxJLEnUDUstKs7Mz7NSMNIz5PJLzE21UshNLCnIyS/JyUzigssacAEAUEsDBBQAAAAIAAAAIVB7g7/BPQAAADsAAAAcAAAAbWF0",
+  "cGxvdGxpYi0wLmRpc3QtaW5mby9XSEVFTAvPSE3N0Q1LLSrOzM+zUjDUM+AKys8v0fUs1g0oLUrNyUyyUigpKk3lCklMt1IoqDTW",
+  "zcvPS9VNzKvkAgBQSwMEFAAAAAgAAAAhUAAAAAACAAAAAAAAAB0AAABtYXRwbG90bGliLTAuZGlzdC1pbmZvL1JFQ09SRAMAUEsB",
+  "AhQDFAAAAAgAAAAhUAAAAAACAAAAAAAAABYAAAAAAAAAAAAAAIABAAAAAG1hdHBsb3RsaWIvX19pbml0X18ucHlQSwECFAMUAAAA",
+  "CAAAACFQcR1Y+M8AAABSAQAAFAAAAAAAAAAAAAAAgAE2AAAAbWF0cGxvdGxpYi9weXBsb3QucHlQSwECFAMUAAAACAAAACFQ5J8v",
+  "8i0AAAAyAAAAHwAAAAAAAAAAAAAAgAE3AQAAbWF0cGxvdGxpYi0wLmRpc3QtaW5mby9NRVRBREFUQVBLAQIUAxQAAAAIAAAAIVB7",
+  "g7/BPQAAADsAAAAcAAAAAAAAAAAAAACAAaEBAABtYXRwbG90bGliLTAuZGlzdC1pbmZvL1dIRUVMUEsBAhQDFAAAAAgAAAAhUAAA",
+  "AAACAAAAAAAAAB0AAAAAAAAAAAAAAIABGAIAAG1hdHBsb3RsaWItMC5kaXN0LWluZm8vUkVDT1JEUEsFBgAAAAAFAAUAaAEAAFUC",
+  "AAAAAA==",
+].join("");
 const SECRET = "xyzzy-2718281828";
 
 beforeAll(async () => {
@@ -28,7 +45,15 @@ beforeAll(async () => {
     socket.end();
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  python = pythonTool({ timeoutSeconds: 2.5, memoryBytes: 128 * 2 ** 20, outputLimit: 2000, prewarm: true });
+  mkdirSync(join(folder, "wheels"));
+  writeFileSync(join(folder, "wheels", "matplotlib-0-py3-none-any.whl"), WHEEL, "base64");
+  python = pythonTool({
+    packages: join(folder, "wheels"),
+    timeoutSeconds: 2.5,
+    memoryBytes: 128 * 2 ** 20,
+    outputLimit: 2000,
+    prewarm: true,
+  });
   await python.warm();
 }, 120_000);
 afterAll(() => {
@@ -77,6 +102,17 @@ describe("a cell", () => {
     expect(await run("raise SystemExit('bye')")).toEqual({ text: "SystemExit: bye", isError: true });
     expect((await run("input()")).text).toMatch(/EOFError/);
     expect((await run("raise KeyboardInterrupt")).text).not.toMatch(/timed out/);
+  });
+
+  test("finds wheels of the host's folder, and gives matplotlib's open figures", async () => {
+    const { text, images } = await run(
+      "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nprint('ok')",
+    );
+    expect(text).toBe("ok");
+    expect(images).toEqual([
+      { mediaType: "image/png", data: new Uint8Array(Buffer.from("\x89PNG\r\n\x1a\npng", "latin1")) },
+    ]);
+    expect((await run("plt.get_fignums()")).text).toBe("[]");
   });
 
   test("gives images: by its last value, and as files", async () => {

@@ -7,7 +7,7 @@ import { writeSync } from "node:fs";
 import { createContext, Script } from "node:vm";
 import type { FromSandbox, ToSandbox } from "./messages.ts";
 import { type Realm, startRealm } from "./realm.ts";
-import { createSession, realmFiles } from "./session.ts";
+import { createSession, realmFiles, withoutImports } from "./session.ts";
 
 const session = createSession({
   send,
@@ -52,11 +52,10 @@ const session = createSession({
 /** An ES module as a script whose value is its export; without imports of any kind. */
 function asScript(source: string, exported: RegExp, value: string): string {
   if (!exported.test(source)) throw new Error("these files of Pyodide have another form than those of 314.0");
-  return source
+  return withoutImports(source)
     .replace(/^\/\/# sourceMappingURL=.*$/m, "")
     .replace(exported, value)
-    .replaceAll(/\bimport\.meta\.url\b/g, '"file:///pyodide.mjs"')
-    .replaceAll(/\bimport\(/g, "noImport(");
+    .replaceAll(/\bimport\.meta\.url\b/g, '"file:///pyodide.mjs"');
 }
 
 function send(message: FromSandbox): void {

@@ -121,7 +121,7 @@ export function pythonTool(options: PythonOptions = {}): PythonTool {
         running = undefined;
         used = false;
         if (!stateful) untoldLoss = false;
-        if (options.prewarm && !closed) void start();
+        if (options.prewarm && !closed) void start().catch(() => {});
       }
     }
   }

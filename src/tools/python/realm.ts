@@ -159,7 +159,8 @@ export async function startRealm(
   // Files live outside WebAssembly's memory, so they are counted here.
   const { FS } = pyodide;
   const { MEMFS } = FS.filesystems;
-  const sizeOf = (node: FileNode): number => (node.contents instanceof Uint8Array ? node.contents.length : 0);
+  const sizeOf = (node: FileNode): number =>
+    ArrayBuffer.isView(node.contents) ? node.contents.byteLength : 0;
   let stored = 0;
   const count = (): void => {
     stored = 0;

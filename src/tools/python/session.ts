@@ -87,6 +87,11 @@ export function realmFiles(
   };
 }
 
+/** A program of Pyodide's that can't load modules. */
+export function withoutImports(source: string): string {
+  return source.replaceAll(/\bimport\(/g, "noImport(");
+}
+
 /** Text of whatever was thrown, which may be an object of the realm. */
 function reasonOf(error: unknown): string {
   try {

@@ -17,5 +17,6 @@ export type { FinishReason, GeneratedToken, GenerateOptions } from "./generation
 export { type LoadOptions, load, Model } from "./generation/model.ts";
 export type { SamplingOptions, TokenProbability } from "./generation/sampler.ts";
 export { Session } from "./generation/session.ts";
+export type { StructuredOptions } from "./generation/structured.ts";
 export type { Hook, Hooks } from "./model/hooks.ts";
 export type { DialectName } from "./numerics/dialects.ts";

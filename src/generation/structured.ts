@@ -135,7 +135,8 @@ export class StructuredStream {
   #channel(isCall: boolean): Place {
     const channels = isCall ? "commentary" : `(?:analysis|final|commentary${this.#recipient()})`;
     const formats = [this.#responseFormat, ...this.#callFormats.values()];
-    const type = formats.every((format) => format?.kind === "json-schema") ? " ?" : "";
+    const isJson = formats.every((format) => format?.kind === "json-schema");
+    const type = isJson && this.#tokenizer.hasSpecial(CONSTRAIN) ? " ?" : "";
     return { text: this.#matcher(channels + type), exit: "<|message|>" };
   }
 

@@ -4,7 +4,7 @@ import { tooLarge } from "./errors.ts";
 /** Positions that a text may have in a grammar at the same time. */
 const MAX_POSITIONS = 10_000;
 /** States and frames kept for reuse; beyond, all are forgotten and made again as needed. */
-const MAX_KEPT = 50_000;
+const MAX_KEPT = 30_000;
 
 /**
  * Where rules return to: all callers of a rule at one place of the text share a frame, so that an ambiguous grammar

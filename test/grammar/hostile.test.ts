@@ -15,6 +15,16 @@ function grammarOf(schema: unknown): Grammar | GrammarError {
   }
 }
 
+/** Validation, unless a $ref that our grammar never comes to leads in a circle: the validator runs out of stack then. */
+function validatorOf(schema: unknown): ((value: unknown) => boolean) | undefined {
+  try {
+    return validator(schema);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
 const small = fc.integer({ min: 0, max: 4 });
 const bound = fc.constantFrom(-2.5, -1, 0, 0.1, 1, 3, 7.25, 20);
 const name = fc.constantFrom("a", "b", "x_1", "0", "");
@@ -116,7 +126,8 @@ test(
           if (grammar instanceof GrammarError) return;
           supported++;
           const constraint = compile(grammar, tokenizer);
-          const validate = validator(whole);
+          const validate = validatorOf(whole);
+          if (!validate) return;
           for (let i = 0; i < 2; i++) {
             const result = walk(constraint, tokenizer, randomNumbers(seed + i), 12, 150);
             if (!result.ended) continue;

@@ -258,6 +258,13 @@ test("a part that can't be fulfilled is left out where it may be", () => {
   expect(matcher.accept(tokenizer.encode("a")[0]!)).toBe(false); // would lead nowhere
 });
 
+test("values of an enum are checked against a schema that they are part of", () => {
+  const schema = { allOf: [{ type: "array", items: { $ref: "#" } }, { enum: [[], [[]], [[[]], 1], "a"] }] };
+  expect(accepts(schema, "[[]]")).toBe(true);
+  expect(accepts(schema, "[[[]],1]")).toBe(false);
+  expect(accepts(schema, '"a"')).toBe(false);
+});
+
 test("oneOf of tagged records, with recursion", () => {
   const schema = {
     $ref: "#/$defs/shape",

@@ -40,6 +40,10 @@ export class Meaning {
   readonly #alternatives: Map<SchemaId, readonly Alternative[]> = new Map();
   readonly #conjunctions: Map<string, readonly Alternative[]> = new Map();
   readonly #open: Set<SchemaId> = new Set();
+  readonly #keywords: Map<SchemaId, readonly Alternative[]> = new Map();
+  /** Whether values are valid; "open" while that is being found out. */
+  readonly #results: Map<SchemaId, Map<unknown, boolean | undefined | "open">> = new Map();
+  #depth = 0;
   readonly #automata: Map<string, Automaton> = new Map();
 
   constructor(schemas: Schemas) {
@@ -62,12 +66,7 @@ export class Meaning {
     const known = this.#alternatives.get(id);
     if (known) return known;
     const pointer = this.schemas.pointer(id);
-    if (this.#open.has(id)) {
-      throw new GrammarError("a schema refers to itself without a step into a property or item", {
-        where: at(pointer),
-        keyword: "$ref",
-      });
-    }
+    if (this.#open.has(id)) this.#refersToItself(id);
     if (this.#open.size >= MAX_CHAIN) throw tooLarge("a chain of references", MAX_CHAIN);
     this.#open.add(id);
     const schema = this.schemas.get(id);
@@ -78,12 +77,27 @@ export class Meaning {
     return found;
   }
 
+  #refersToItself(id: SchemaId): never {
+    throw new GrammarError("a schema refers to itself without a step into a property or item", {
+      where: at(this.schemas.pointer(id)),
+      keyword: "$ref",
+    });
+  }
+
+  /** What the keywords for each type leave of it. */
+  #byKeywords(id: SchemaId, schema: SchemaObject): readonly Alternative[] {
+    let found = this.#keywords.get(id);
+    if (!found) {
+      found = ofKeywords(id, schema, this.schemas.pointer(id));
+      this.#keywords.set(id, found);
+    }
+    return found;
+  }
+
   #ofObject(id: SchemaId, schema: SchemaObject, pointer: string): readonly Alternative[] {
     const { schemas } = this;
-    let found: readonly Alternative[] = ofKeywords(id, schema, pointer);
-    const values = Object.hasOwn(schema, "const")
-      ? [schema["const"]]
-      : (schema["enum"] as unknown[] | undefined);
+    let found: readonly Alternative[] = this.#byKeywords(id, schema);
+    const values = listed(schema);
     if (values) {
       const all = found;
       const fitting = values.filter((value) => all.some((alternative) => this.fits(value, alternative)));
@@ -317,10 +331,61 @@ export class Meaning {
   }
 
   fitsAny(value: unknown, conjunction: Conjunction): boolean | undefined {
-    if (conjunction.length === 0) return true;
-    const found = this.of(conjunction).map((alternative) => this.fits(value, alternative));
-    return found.includes(true) ? true : found.includes(undefined) ? undefined : false;
+    return every(conjunction.map((id) => this.#valid(value, id)));
   }
+
+  // Goes by the schemas themselves, not by their alternatives: those may be what is being found out.
+  #valid(value: unknown, id: SchemaId): boolean | undefined {
+    let results = this.#results.get(id);
+    if (!results) {
+      results = new Map();
+      this.#results.set(id, results);
+    }
+    if (results.has(value)) {
+      const known = results.get(value);
+      return known === "open" ? this.#refersToItself(id) : known;
+    }
+    if (this.#depth >= MAX_CHAIN) throw tooLarge("a chain of references", MAX_CHAIN);
+    this.#depth++;
+    results.set(value, "open");
+    const schema = this.schemas.get(id);
+    const result = typeof schema === "boolean" ? schema : this.#validByKeywords(value, id, schema);
+    results.set(value, result);
+    this.#depth--;
+    return result;
+  }
+
+  #validByKeywords(value: unknown, id: SchemaId, schema: SchemaObject): boolean | undefined {
+    const { schemas } = this;
+    const all = (ids: readonly SchemaId[]): (boolean | undefined)[] =>
+      ids.map((part) => this.#valid(value, part));
+    const results = [some(this.#byKeywords(id, schema).map((alternative) => this.fits(value, alternative)))];
+    const values = listed(schema);
+    if (values) results.push(values.some((other) => canonical(other) === canonical(value)));
+    if (typeof schema["$ref"] === "string") results.push(...all([schemas.resolve(id, schema["$ref"])]));
+    results.push(...all(schemas.children(id, "allOf")));
+    if (schema["anyOf"]) results.push(some(all(schemas.children(id, "anyOf"))));
+    if (schema["oneOf"]) {
+      const branches = all(schemas.children(id, "oneOf"));
+      const valid = branches.filter((result) => result === true).length;
+      results.push(valid > 1 ? false : branches.includes(undefined) ? undefined : valid === 1);
+    }
+    const not = schemas.child(id, "not");
+    if (not !== undefined) {
+      const result = this.#valid(value, not);
+      results.push(result === undefined ? undefined : !result);
+    }
+    return every(results);
+  }
+}
+
+function some(results: readonly (boolean | undefined)[]): boolean | undefined {
+  return results.includes(true) ? true : results.includes(undefined) ? undefined : false;
+}
+
+/** The values that const or enum lists. */
+function listed(schema: SchemaObject): readonly unknown[] | undefined {
+  return Object.hasOwn(schema, "const") ? [schema["const"]] : (schema["enum"] as unknown[] | undefined);
 }
 
 function every(results: readonly (boolean | undefined)[]): boolean | undefined {
@@ -357,7 +422,6 @@ const OBJECT_KEYWORDS: readonly string[] = [
   ...["properties", "patternProperties", "additionalProperties", "propertyNames"],
 ];
 
-/** What the keywords for each type leave of it. */
 function ofKeywords(id: SchemaId, schema: SchemaObject, pointer: string): readonly Alternative[] {
   const types = schema["type"] === undefined ? undefined : [schema["type"]].flat();
   const isNumber = !types || types.includes("number");

@@ -32,9 +32,12 @@ export function openingMessages({ effort, date, instructions, tools, responseFor
       ...(system.length > 0 && { tools: system }),
     }),
   ];
+  const told = [instructions, ...tools.map((tool) => tool.instructions)].filter((text) => text !== undefined);
   const responseFormats = responseFormat ? [responseFormat] : [];
-  if (instructions !== undefined || developer.length > 0 || responseFormat)
-    messages.push(developerMessage(instructions ?? null, { tools: developer, responseFormats }));
+  if (told.length > 0 || developer.length > 0 || responseFormat)
+    messages.push(
+      developerMessage(told.length > 0 ? told.join("\n\n") : null, { tools: developer, responseFormats }),
+    );
   return messages;
 }
 

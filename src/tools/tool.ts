@@ -10,6 +10,8 @@ export interface Tool {
   readonly namespace: ToolNamespace;
   /** Where it is told: `system` for what gpt-oss was trained with (`python`, `browser`), `developer` for all else. */
   readonly placement: "system" | "developer";
+  /** What else the model has to know, if anything; it follows the developer's own instructions. */
+  readonly instructions?: string;
   /**
    * Answers a call. What the model did wrong is an answer too, for it to read and do better: `isError` is set and nothing
    * thrown. Rejects only with the reason of an aborted signal.

@@ -105,6 +105,13 @@ describe("a turn", () => {
     );
   });
 
+  test("what a tool has to add to its description follows the instructions", async () => {
+    const tool = { ...weatherTool(), instructions: "Cities only." };
+    const { agent, prompts } = start([answer("Yes.")], { tools: [tool], instructions: "Be brief." });
+    await collect(agent.run("Hi"));
+    expect(prompts[0]).toContain("# Instructions\n\nBe brief.\n\nCities only.\n\n# Tools");
+  });
+
   test("built-in tools are told of in the system message and answer on the channel of the call", async () => {
     const { agent, prompts } = start(
       [`${thought("Compute.")}<|channel|>analysis to=python code<|message|>print(6*7)<|call|>`, answer("42")],

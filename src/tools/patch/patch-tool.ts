@@ -1,6 +1,7 @@
 import type { Tool, ToolResult } from "../tool.ts";
 import { applyPatch, type FileChange } from "./apply.ts";
 import { PatchError } from "./error.ts";
+import { INSTRUCTIONS } from "./instructions.ts";
 import { parsePatch } from "./parse.ts";
 import { foldedPath, partsOf } from "./path.ts";
 
@@ -33,6 +34,7 @@ export function applyPatchTool(options: ApplyPatchOptions): Tool {
       ],
     },
     placement: "developer",
+    instructions: INSTRUCTIONS,
     async call({ content }, { signal }) {
       const turn = queue.then(async () => {
         signal.throwIfAborted();

@@ -21,6 +21,7 @@ test.each([
   "harmony/index.ts",
   "oracle/digest.ts",
   "tokenizer/index.ts",
+  "tools/index.ts",
 ])("src/%s needs neither Node.js nor a bundler", async (path) => {
   const found = [...(await loadsWith(new URL(`../src/${path}`, import.meta.url)))];
   expect(found.filter((name) => !name.startsWith("file:"))).toEqual([]);

@@ -249,6 +249,11 @@ def header(rng: random.Random) -> str:
     return "".join(parts) + kind + space
 
 
+def words(encode) -> list[int]:
+    """Ids of ordinary text."""
+    return sorted({i for text in texts.SENTENCES for i in encode(text)})
+
+
 def stream(rng: random.Random, encode, pool: list[int]) -> dict:
     """Ids of some messages as a model may write them, mostly with some tokens changed; and the role asked for."""
     hint = rng.choice([None, "assistant", "assistant", "assistant", "user", "tool" if rng.random() < 0.2 else "assistant"])

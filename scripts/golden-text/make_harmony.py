@@ -40,9 +40,11 @@ def main() -> None:
     rng = random.Random(SEED)
     named = harmony_written.written() | harmony_written.from_openai() | harmony_written.with_tools()
     named |= {f"made up {i}": harmony_random.conversation(rng) for i in range(300)}
+    damaged = [harmony_random.stream(rng, library.encode, harmony_random.words(library.encode)) for _ in range(400)]
     files = {
         "conversations.jsonl": [shortened(library.render(name, messages)) for name, messages in named.items()],
         "streams.jsonl": [library.parse(name, **stream) for name, stream in harmony_written.streams(library.encode).items()],
+        "damaged.jsonl": [without_lenient(library.parse(f"damaged {i}", **stream)) for i, stream in enumerate(damaged)],
     }
 
     args.out.mkdir(parents=True, exist_ok=True)
@@ -61,7 +63,7 @@ def main() -> None:
 
 def fresh(library: Library, seed: int, count: int) -> None:
     rng = random.Random(seed)
-    pool = sorted({i for text in harmony_random.texts.SENTENCES for i in library.encode(text)})
+    pool = harmony_random.words(library.encode)
     for index in range(count):
         print(json.dumps(library.render(f"conversation {index}", harmony_random.conversation(rng))))
         print(json.dumps(library.parse(f"stream {index}", **harmony_random.stream(rng, library.encode, pool))))
@@ -69,6 +71,10 @@ def fresh(library: Library, seed: int, count: int) -> None:
 
 def shortened(case: dict) -> dict:
     return {k: digest(v) if k in ("ids", "kept", "training") and len(v) > MANY else v for k, v in case.items()}
+
+
+def without_lenient(case: dict) -> dict:
+    return {k: v for k, v in case.items() if k != "lenient"}
 
 
 def digest(ids: list[int]) -> dict:

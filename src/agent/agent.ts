@@ -3,10 +3,18 @@ import { type ChatToken, complete } from "../generation/chat.ts";
 import type { FinishReason, GenerateOptions } from "../generation/generate.ts";
 import type { Model } from "../generation/model.ts";
 import { Session } from "../generation/session.ts";
-import { type Message, messageText, type ReasoningEffort, renderMessage } from "../harmony/index.ts";
+import type { StructuredOptions } from "../generation/structured.ts";
+import {
+  type Message,
+  messageText,
+  type ReasoningEffort,
+  type ResponseFormat,
+  renderMessage,
+} from "../harmony/index.ts";
 import type { Tool } from "../tools/tool.ts";
 import { cutToTokens, recipientOf, resolve, runCall } from "./calls.ts";
 import type { AgentEvent, Final } from "./events.ts";
+import { callFormats, schemaGrammar } from "./formats.ts";
 import { openingMessages, type Prompt, renderPrompt } from "./prompt.ts";
 
 export interface AgentOptions {
@@ -19,6 +27,16 @@ export interface AgentOptions {
   readonly tools?: readonly Tool[];
   /** An earlier conversation to go on with. */
   readonly messages?: readonly Message[];
+  /**
+   * What the answer must be: JSON of this schema, which the model is told of and held to. Only functions can be called
+   * along with it.
+   */
+  readonly responseFormat?: ResponseFormat;
+  /**
+   * Whether arguments of functions are held to their schemas, token by token, properties in the schema's order; true by
+   * default. Built-in tools aren't: the model has its own habits with them.
+   */
+  readonly strictCalls?: boolean;
   /** How to sample. maxTokens counts per step, that is from one tool's result to the next call or the answer. */
   readonly generation?: Omit<GenerateOptions, "signal" | "checkpoints">;
   /** Calls in one turn, 50 by default. */
@@ -46,6 +64,8 @@ export class Agent implements AsyncDisposable {
   instructions: string | undefined;
   tools: readonly Tool[];
   generation: NonNullable<AgentOptions["generation"]>;
+  responseFormat: ResponseFormat | undefined;
+  readonly #strictCalls: boolean;
   readonly date: string | undefined;
   readonly #limits: { readonly steps: number; readonly seconds: number; readonly characters: number };
   readonly #session: Session;
@@ -67,6 +87,8 @@ export class Agent implements AsyncDisposable {
     this.date = options.date;
     this.tools = options.tools ?? [];
     this.generation = options.generation ?? {};
+    this.responseFormat = options.responseFormat;
+    this.#strictCalls = options.strictCalls ?? true;
     this.#limits = { steps: maxSteps, seconds: toolSeconds, characters: toolCharacters };
     this.clear(options.messages);
     this.#session = new Session(model);
@@ -151,6 +173,10 @@ export class Agent implements AsyncDisposable {
       yield { type: "dropped", messages: prompt.dropped - this.#shownFrom };
       this.#shownFrom = prompt.dropped;
     }
+    const formats: StructuredOptions = {
+      ...(this.responseFormat && { responseFormat: schemaGrammar(this.responseFormat.schema) }),
+      ...(this.#strictCalls && { callFormats: callFormats(this.tools) }),
+    };
     const pending = this.#messages.at(-1);
     if (pending && recipientOf(pending) !== undefined) {
       yield* this.#call(pending, maxContextLength - ids.length, signal);
@@ -160,6 +186,7 @@ export class Agent implements AsyncDisposable {
     for (let step = 1; ; step++) {
       const { generated, message, finishReason, wellFormed, seconds } = yield* this.#step(ids, {
         checkpoints: [prompt.opening],
+        ...formats,
         ...(signal && { signal }),
       });
       usage.promptTokens += ids.length;
@@ -193,7 +220,7 @@ export class Agent implements AsyncDisposable {
   /** Generates from here to the next call, or to the answer's end. */
   async *#step(
     prompt: readonly number[],
-    options: Pick<GenerateOptions, "checkpoints" | "signal">,
+    options: Pick<GenerateOptions, "checkpoints" | "signal"> & StructuredOptions,
   ): AsyncGenerator<AgentEvent, Step, void> {
     const start = performance.now();
     let first = start;

@@ -18,17 +18,11 @@ export interface Opening {
   readonly date?: string | undefined;
   readonly instructions?: string | undefined;
   readonly tools: readonly Tool[];
-  readonly responseFormats?: readonly ResponseFormat[] | undefined;
+  readonly responseFormat?: ResponseFormat | undefined;
 }
 
 /** The system message, and a developer message if there is anything to say in it. */
-export function openingMessages({
-  effort,
-  date,
-  instructions,
-  tools,
-  responseFormats = [],
-}: Opening): Message[] {
+export function openingMessages({ effort, date, instructions, tools, responseFormat }: Opening): Message[] {
   const system = namespaces(tools.filter(({ placement }) => placement === "system"));
   const developer = namespaces(tools.filter(({ placement }) => placement === "developer"));
   const messages = [
@@ -38,7 +32,8 @@ export function openingMessages({
       ...(system.length > 0 && { tools: system }),
     }),
   ];
-  if (instructions !== undefined || developer.length > 0 || responseFormats.length > 0)
+  const responseFormats = responseFormat ? [responseFormat] : [];
+  if (instructions !== undefined || developer.length > 0 || responseFormat)
     messages.push(developerMessage(instructions ?? null, { tools: developer, responseFormats }));
   return messages;
 }

@@ -1,6 +1,9 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import type { AgentEvent, Final } from "../agent/index.ts";
-import type { ToolResult } from "../tools/index.ts";
+import type { CitationStream, ToolImage, ToolResult } from "../tools/index.ts";
 import { dim, printable } from "./terminal.ts";
 
 /** Lines of a tool's result that are shown; all of it is there on request. */
@@ -14,6 +17,7 @@ export class ChatView {
   /** Whether reasoning is one line that says how long it is. */
   folded: boolean;
   #section: Section = "none";
+  #citations: CitationStream | undefined;
   #atLineStart = true;
   #hasStatus = false;
   #reasoning = "";
@@ -27,8 +31,9 @@ export class ChatView {
     this.folded = folded && out.isTTY;
   }
 
-  /** A new turn begins. */
-  begin(): void {
+  /** A new turn begins. With citations, links stand in their place in the answer. */
+  begin(citations?: CitationStream): void {
+    this.#citations = citations;
     this.#details = [];
     this.#section = "none";
     this.#atLineStart = true;
@@ -42,7 +47,7 @@ export class ChatView {
         break;
       case "text":
         this.#enter("text");
-        this.#write(printable(event.delta, this.#out));
+        this.#write(printable(this.#citations?.push(event.delta).text ?? event.delta, this.#out));
         break;
       case "tool-call-delta":
         if (this.#section !== "call") {
@@ -112,6 +117,7 @@ export class ChatView {
   #enter(section: Section): void {
     if (section === this.#section) return;
     if (this.#section === "reasoning") this.#endReasoning();
+    if (this.#section === "text") this.#write(printable(this.#citations?.end().text ?? "", this.#out));
     this.#newLine();
     this.#section = section;
   }
@@ -149,7 +155,7 @@ export class ChatView {
       this.#details.push(text);
     }
     if (seconds >= 1) this.#note(`    ${seconds.toFixed(1)} s`);
-    for (const { mediaType, data } of images) this.#note(`    [${mediaType}, ${data.length} bytes]`);
+    for (const image of images) this.#note(`    image: ${saveImage(image)}`);
   }
 
   #showFooter({ text, finishReason, usage }: Final): void {
@@ -190,4 +196,19 @@ export class ChatView {
     if (this.#hasStatus) this.#out.write("\r\x1b[2K");
     this.#hasStatus = false;
   }
+}
+
+const ENDINGS: Readonly<Record<string, string>> = {
+  "image/png": "png",
+  "image/jpeg": "jpg",
+  "image/gif": "gif",
+  "image/webp": "webp",
+  "image/svg+xml": "svg",
+};
+
+/** Puts an image where its user can open it, and returns the path. */
+function saveImage({ mediaType, data }: ToolImage): string {
+  const path = join(mkdtempSync(join(tmpdir(), "gpt-oss-")), `image.${ENDINGS[mediaType] ?? "bin"}`);
+  writeFileSync(path, data);
+  return path;
 }

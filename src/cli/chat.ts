@@ -7,6 +7,7 @@ import { Agent, type AgentEvent, conversationToJson, parseConversation } from ".
 import { GptOssError, UsageError } from "../errors.ts";
 import { load } from "../generation/model.ts";
 import type { ReasoningEffort } from "../harmony/index.ts";
+import type { Tool } from "../tools/index.ts";
 import {
   type EngineFlags,
   effortOption,
@@ -20,7 +21,7 @@ import {
 import { ChatView } from "./chat-view.ts";
 import { LineInput } from "./line-input.ts";
 import { today } from "./terminal.ts";
-import { createTools, TOOL_NAMES, type ToolFlags, toolFlags } from "./tools.ts";
+import { TOOL_NAMES, Toolbox, type ToolFlags, toolFlags } from "./tools.ts";
 
 export function register(program: Command): void {
   const command = program
@@ -47,6 +48,7 @@ export function register(program: Command): void {
     .option("--date <yyyy-mm-dd>", "date that the model is told", today())
     .option("--fold", "show reasoning as one line (Ctrl-O unfolds)")
     .option("--load <file>", "go on with a conversation that /save has written")
+    .option("--yes", "let apply_patch change files without asking")
     .option("--no-history", "don't keep what was typed for the next time");
   toolFlags(command);
   engineFlags(command).action(run);
@@ -62,6 +64,7 @@ interface Options extends EngineFlags, ToolFlags {
   date: string;
   fold?: boolean;
   load?: string;
+  yes?: boolean;
   history: boolean;
 }
 
@@ -83,21 +86,22 @@ const COMMANDS = HELP.match(/\/\w+/g)!;
 async function run(options: Options): Promise<void> {
   const { stdin, stdout } = process;
   const saved = options.load === undefined ? undefined : await readConversation(options.load);
-  let tools = await createTools(options.tools, options);
   await using model = await load(modelPath(options.model), loadOptions(options));
+  const toolbox = new Toolbox(options, options.model === undefined, model.requireTokenizer());
+  await toolbox.use(options.mcp === undefined ? options.tools : [...options.tools, "mcp"]);
   const { temperature, maxTokens, instructions = saved?.instructions } = options;
   let seed = options.seed ?? randomInt(2 ** 31);
   const view = new ChatView(stdout, options.fold ?? false);
   await using agent = new Agent(model, {
     effort: saved?.effort ?? options.effort,
     date: options.date,
-    tools,
     ...(instructions !== undefined && { instructions }),
     ...(saved && { messages: saved.messages }),
   });
+  useTools();
   using input = new LineInput(stdin, stdout, options.history && stdin.isTTY ? await readHistory() : []);
   if (input.isInteractive) {
-    const names = options.tools.length > 0 ? ` with ${options.tools.join(", ")}` : "";
+    const names = toolbox.names.length > 0 ? ` with ${toolbox.names.join(", ")}` : "";
     view.note(`${model.checkpoint.location}${names}, effort ${agent.effort}. /help tells the commands.`);
     if (saved) view.note(`${saved.messages.length} messages from ${options.load}`);
   }
@@ -132,19 +136,14 @@ async function run(options: Options): Promise<void> {
         agent.effort = rest;
         view.note(`effort ${rest}`);
         break;
-      case "/tools": {
-        const names = words
-          .flatMap((word) => word.split(","))
-          .filter((word) => word !== "" && word !== "none");
+      case "/tools":
         if (rest !== "") {
-          const next = await createTools(names, options);
-          await Promise.all(tools.map((tool) => tool.close?.()));
-          agent.tools = tools = next;
-          options.tools = names;
+          const names = words.flatMap((word) => word.split(","));
+          await toolbox.use(names.filter((name) => name !== "" && name !== "none"));
+          useTools();
         }
-        view.note(`tools: ${options.tools.join(", ") || "none"}`);
+        view.note(`tools: ${toolbox.names.join(", ") || "none"}`);
         break;
-      }
       case "/instructions":
         agent.instructions = rest === "" ? undefined : rest;
         view.note(rest === "" ? "no instructions" : "the model is told so from now on");
@@ -190,6 +189,21 @@ async function run(options: Options): Promise<void> {
     }
   }
 
+  /** Those of the toolbox; files are changed only after a look at what changes, where somebody can look. */
+  function useTools(): void {
+    agent.tools = toolbox.tools.map((tool): Tool => {
+      const changesFiles = tool.namespace.tools.some(({ name }) => name === "apply_patch");
+      if (!changesFiles || options.yes || !process.stdin.isTTY) return tool;
+      return {
+        ...tool,
+        async call(call, context) {
+          const isWanted = await input.confirm("Apply this patch?", context.signal);
+          return isWanted ? tool.call(call, context) : { text: "The user declined.", isError: true };
+        },
+      };
+    });
+  }
+
   function conversation(): { effort: ReasoningEffort; instructions?: string } {
     const { effort, instructions } = agent;
     return { effort, ...(instructions !== undefined && { instructions }) };
@@ -199,7 +213,7 @@ async function run(options: Options): Promise<void> {
   async function answer(start: (signal: AbortSignal) => AsyncIterable<AgentEvent>): Promise<void> {
     const controller = new AbortController();
     using _ = input.listen((key) => (key === "fold" ? view.toggleFold() : controller.abort()));
-    view.begin();
+    view.begin(toolbox.browser?.citationStream());
     agent.generation = {
       seed,
       ...(temperature !== undefined && { temperature }),

@@ -11,6 +11,9 @@ export class LineInput implements Disposable {
   history: string[];
   readonly #pipe: AsyncIterator<string> | undefined;
   #open: Interface | undefined;
+  /** Typed while the program worked. */
+  #ahead = "";
+  #onAnswer: ((yes: boolean) => void) | undefined;
 
   constructor(input: NodeJS.ReadStream, output: NodeJS.WriteStream, history: readonly string[] = []) {
     this.#in = input;
@@ -81,18 +84,21 @@ export class LineInput implements Disposable {
         if (lines.length === 0) finish(undefined);
       });
       open.prompt();
+      const ahead = this.#ahead;
+      this.#ahead = "";
+      if (ahead !== "") open.write(ahead);
     });
   }
 
-  /** While a program works: calls back for Ctrl-C and other control keys, and swallows the rest of what is typed. */
+  /** While a program works: calls back for Ctrl-C and other control keys, and keeps the rest of what is typed for the next input. */
   listen(onKey: (key: "interrupt" | "fold") => void): Disposable {
     const onSignal = (): void => onKey("interrupt");
     process.on("SIGINT", onSignal); // from outside, or where keys can't be had one by one
     const onData = (data: Buffer): void => {
-      for (const byte of data) {
-        if (byte === 0x03) onKey("interrupt");
-        if (byte === 0x0f) onKey("fold");
-      }
+      if (data.includes(0x0f)) onKey("fold");
+      else if (data.includes(0x03)) onKey("interrupt");
+      else if (this.#onAnswer) this.#onAnswer(/^y$/i.test(data.toString()));
+      else this.#ahead += data.toString();
     };
     if (this.isInteractive) {
       this.#in.setRawMode(true);
@@ -106,6 +112,23 @@ export class LineInput implements Disposable {
         this.#in.setRawMode(false);
       },
     };
+  }
+
+  /** While listening: asks, and waits for a key. Anything but y is a no, and so is the end of the signal. */
+  confirm(question: string, signal: AbortSignal): Promise<boolean> {
+    return new Promise((resolve) => {
+      const finish = (yes: boolean): void => {
+        this.#onAnswer = undefined;
+        signal.removeEventListener("abort", onAbort);
+        this.#out.write(`${yes ? "yes" : "no"}\n`);
+        resolve(yes);
+      };
+      const onAbort = (): void => finish(false);
+      this.#out.write(`${question} [y/N] `);
+      this.#onAnswer = finish;
+      if (signal.aborted) finish(false);
+      else signal.addEventListener("abort", onAbort);
+    });
   }
 
   [Symbol.dispose](): void {

@@ -47,8 +47,10 @@ export function readHeader(text: string, hint: Role | undefined): ReadHeader {
   if (markers > 0 && channel === undefined) problems.push("a channel marker without a channel");
   if (markers > 1) problems.push("more than one channel");
 
-  // A bare marker belongs with the word after it.
-  rest = rest.replaceAll(CONSTRAIN, ` ${CONSTRAIN}`).replace(/<\|constrain\|>[ \t]+(?=[^\s<])/g, CONSTRAIN);
+  // A bare marker belongs with the word after it, unless that is a recipient.
+  rest = rest
+    .replaceAll(CONSTRAIN, ` ${CONSTRAIN}`)
+    .replace(/<\|constrain\|>[ \t]+(?!to=)(?=[^\s<])/g, CONSTRAIN);
 
   const words = rest.split(/[ \t\n\f\r]+/).filter((word) => word !== "");
   const author = takeAuthor(words, hint, problems);

@@ -1,7 +1,8 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Agent, type AgentEvent, type AgentOptions, type Final } from "../../src/agent/index.ts";
 import { UsageError } from "../../src/errors.ts";
-import { type Message, PYTHON } from "../../src/harmony/index.ts";
+import { type Message, PYTHON, renderConversation } from "../../src/harmony/index.ts";
 import type { Tool, ToolCall, ToolContext, ToolResult } from "../../src/tools/index.ts";
 import { type ScriptedModel, scriptedModel, tokenizer } from "../support/scripted-model.ts";
 
@@ -58,7 +59,7 @@ const finalOf = (events: readonly AgentEvent[]): Final => events.at(-1) as Final
 
 function start(completions: string[], options: AgentOptions = {}): ScriptedModel & { agent: Agent } {
   const scripted = scriptedModel(completions);
-  return { ...scripted, agent: new Agent(scripted.model, options) };
+  return { ...scripted, agent: new Agent(scripted.model, { strictCalls: false, ...options }) };
 }
 
 describe("a turn", () => {
@@ -404,4 +405,99 @@ describe("a conversation", () => {
     const { agent } = start([answer("Hi.")], { tools: [weatherTool(), weatherTool()] });
     await expect(collect(agent.run("Hello"))).rejects.toThrow(/functions\.get_weather/);
   });
+});
+
+describe("formats", () => {
+  test("arguments are held to the function's schema, and other calls left alone", async () => {
+    const weather = weatherTool();
+    const { agent } = start(
+      [
+        call("functions.get_weather", '{"city":"Paris","oops'),
+        "<|channel|>analysis to=python code<|message|>print(6*7)<|call|>",
+        answer("Done."),
+      ],
+      { tools: [weather, pythonTool()], strictCalls: true, generation: { maxTokens: 60 } },
+    );
+    const events = await collect(agent.run("Weather in Paris?"));
+    expect(JSON.parse(weather.calls[0]!.content)).toEqual({ city: expect.stringMatching(/^Paris/) });
+    expect(events.filter(({ type }) => type === "tool-result")[1]).toMatchObject({
+      result: { text: "42\n" },
+    });
+  });
+
+  test("the model is told of the answer's format, and held to it after its reasoning", async () => {
+    const schema = {
+      type: "object",
+      properties: { n: { enum: [1, 2] } },
+      required: ["n"],
+      additionalProperties: false,
+    };
+    const { agent, prompts } = start([thought("Two, I think.") + answer("It is 2.")], {
+      responseFormat: { name: "number", schema },
+    });
+    const { text } = finalOf(await collect(agent.run("1 or 2?")));
+    expect([1, 2]).toContain(JSON.parse(text).n);
+    expect(prompts[0]).toContain(`# Response Formats\n\n## number\n\n${JSON.stringify(schema)}<|end|>`);
+    expect(agent.messages[1]).toMatchObject({ channel: "analysis", content: "Two, I think." });
+  });
+
+  test("a schema that can't be enforced is refused for the answer, and left to the function for a call", async () => {
+    const schema = { type: "object", properties: { a: { not: { const: 1 } } } };
+    const tool: Tool = {
+      ...weatherTool(),
+      namespace: { name: "functions", tools: [{ name: "f", description: "", parameters: schema }] },
+      call: async ({ content }) => ({ text: content }),
+    };
+    const { agent } = start([call("functions.f", "{not json"), answer("Done.")], {
+      tools: [tool],
+      strictCalls: true,
+    });
+    const events = await collect(agent.run("Do it."));
+    expect(events.find(({ type }) => type === "tool-result")).toMatchObject({
+      result: { text: "{not json" },
+    });
+    agent.responseFormat = { name: "x", schema };
+    await expect(collect(agent.run("Again."))).rejects.toThrow(/not/);
+  });
+});
+
+test("whatever the model writes, a turn ends, and the conversation can be rendered and gone on with", async () => {
+  const pieces = [
+    ...["<|start|>", "<|channel|>", "<|message|>", "<|constrain|>", "<|end|>", "<|call|>", "<|return|>"],
+    ...[
+      "assistant",
+      "analysis",
+      "commentary",
+      "final",
+      " to=functions.get_weather",
+      " to=python",
+      " to=",
+      "json",
+      "{}",
+    ],
+    ...["<|endoftext|>", "functions.get_weather", "Hello. ", "\n", "user", " to=all"],
+  ];
+  const completion = fc.array(fc.constantFrom(...pieces), { maxLength: 14 }).map((all) => all.join(""));
+  await fc.assert(
+    fc.asyncProperty(fc.array(completion, { minLength: 1, maxLength: 4 }), async (completions) => {
+      const { agent } = start(completions, {
+        tools: [weatherTool(), pythonTool()],
+        maxSteps: 5,
+        generation: { maxTokens: 40 },
+      });
+      for (const question of ["One?", "Two?"]) {
+        const events = await collect(agent.run(question));
+        expect(events.filter(({ type }) => type === "final")).toHaveLength(1);
+        expect(events.filter(({ type }) => type === "tool-call").length).toBeLessThanOrEqual(5);
+        expect(events.filter(({ type }) => type === "tool-call").length).toBe(
+          events.filter(({ type }) => type === "tool-result").length,
+        );
+        const { text } = finalOf(events);
+        const shown = events.flatMap((event) => (event.type === "text" ? [event.delta] : [])).join("");
+        for (const line of text.split("\n\n")) expect(shown).toContain(line);
+      }
+      renderConversation(tokenizer, agent.messages);
+    }),
+    { seed: 11, numRuns: 300 * Number(process.env["FUZZ_RUNS"] ?? 1) },
+  );
 });

@@ -1,4 +1,4 @@
-// More of the same: FUZZ_RUNS=20 npx vitest run test/harmony/fuzz.test.ts
+// More of the same: FUZZ_RUNS=20 npx vitest run --testTimeout 1000000 test/harmony/fuzz.test.ts
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
@@ -157,17 +157,18 @@ it("all at once or token by token, the messages are the same, and the parser sho
       const parser = createParser(tokenizer, options);
       const messages: Message[] = [];
       let open = "";
+      let shown = true;
       const take = (some: readonly HarmonyEvent[]): void => {
         for (const event of some) {
           if (event.type === "end") messages.push(event.message);
           if (event.type === "header" || event.type === "end") open = "";
           if (event.type === "text") open += event.delta;
         }
-        expect(parser.content).toBe(open);
-        expect(parser.header !== undefined).toBe(parser.state === "content");
+        shown &&= parser.content === open && (parser.header !== undefined) === (parser.state === "content");
       };
       for (const id of stream) take(parser.push(id));
       take(parser.end());
+      expect(shown).toBe(true);
       expect(messages).toEqual(parseMessages(tokenizer, stream, options));
 
       // And after the end it is as new.

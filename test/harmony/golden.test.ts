@@ -14,7 +14,8 @@ import {
   renderForTraining,
   renderText,
 } from "../../src/harmony/index.ts";
-import { o200kHarmony } from "../tokenizer/o200k.ts";
+import { compareStream, type TheirStream } from "./compare.ts";
+import { tokenizer } from "./stream.ts";
 
 const read = (name: string) => readFileSync(new URL(`../../golden/harmony/${name}`, import.meta.url), "utf8");
 const lines = <T>(name: string): T[] =>
@@ -53,7 +54,6 @@ interface Stream {
   lenient?: Parsed;
 }
 
-const tokenizer = o200kHarmony();
 const conversations = lines<Conversation>("conversations.jsonl");
 const streams = lines<Stream>("streams.jsonl");
 
@@ -216,4 +216,15 @@ describe("parsing gives the messages of openai-harmony", () => {
     const stream = malformed.find((each) => each.name === name)!;
     expect(parseMessages(tokenizer, stream.ids, options(stream))).toEqual(expected);
   });
+});
+
+it("damaged streams are taken, refused and read as by openai-harmony, but for what differs on purpose", () => {
+  const outcomes = new Map<string, number>();
+  for (const stream of lines<TheirStream & { name: string }>("damaged.jsonl")) {
+    const { outcome, wrong } = compareStream(stream);
+    expect(wrong, stream.name).toBeUndefined();
+    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+  }
+  expect(outcomes.get("with the same messages")).toBeGreaterThan(100);
+  expect(outcomes.get("refused by both")).toBeGreaterThan(100);
 });

@@ -153,11 +153,31 @@ describe("the parser", () => {
         { role: "assistant", channel: "commentary", recipient: "functions.f", content: "{}" },
       ],
     ],
+    [
+      "a marker without a type, ahead of a recipient",
+      "<|constrain|><|channel|>final to=python<|message|>1<|call|>",
+      [
+        {
+          role: "assistant",
+          channel: "final",
+          recipient: "python",
+          contentType: "<|constrain|>",
+          content: "1",
+        },
+      ],
+    ],
   ])("repairs %s, or throws", (_, text, expected) => {
     const got = events(ids(text), completion);
     expect(got.filter(({ type }) => type === "repair").length).toBeGreaterThan(0);
     expect(got.flatMap((event) => (event.type === "end" ? [event.message] : []))).toEqual(expected);
     expect(() => events(ids(text), { ...completion, strict: true })).toThrow(HarmonyError);
+  });
+
+  it("takes a tool's name as it is", () => {
+    for (const name of ["tool", "tool:x", "functions.f"])
+      expect(
+        parseMessages(tokenizer, ids(`<|start|>${name} to=assistant<|message|>1<|end|>`), { strict: true }),
+      ).toEqual([{ role: "tool", name, recipient: "assistant", content: "1" }]);
   });
 
   it("says at which token a strict parser gave up", () => {

@@ -45,7 +45,13 @@ test("--schema: stdout is the answer and a newline", async () => {
 });
 
 test("--regex: an answer that the limit cuts goes to stderr, and the status is 1", async () => {
-  const { status, stdout, stderr } = await generate("--regex", "x{500}", "--max-tokens", "90", "What is 47 + 38?");
+  const { status, stdout, stderr } = await generate(
+    "--regex",
+    "x{500}",
+    "--max-tokens",
+    "90",
+    "What is 47 + 38?",
+  );
   expect(stdout).toBe("");
   expect(stderr).toMatch(/x\ngpt-oss: the answer isn't whole: .*\n$/);
   expect(status).toBe(1);
@@ -54,7 +60,10 @@ test("--regex: an answer that the limit cuts goes to stderr, and the status is 1
 test("--grammar with --json tells the answer and the finish reason", async () => {
   const grammar = await file("g.gbnf", 'root ::= "yes" | "no"');
   const { status, stdout } = await generate("--grammar", grammar, "--json", "Is 4 even?");
-  expect(JSON.parse(stdout)).toMatchObject({ text: expect.stringMatching(/^(yes|no)$/), finish_reason: "stop" });
+  expect(JSON.parse(stdout)).toMatchObject({
+    text: expect.stringMatching(/^(yes|no)$/),
+    finish_reason: "stop",
+  });
   expect(status).toBe(0);
 });
 

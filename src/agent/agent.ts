@@ -1,4 +1,4 @@
-import { UsageError } from "../errors.ts";
+import { GptOssError, UsageError } from "../errors.ts";
 import { type ChatToken, complete } from "../generation/chat.ts";
 import type { FinishReason, GenerateOptions } from "../generation/generate.ts";
 import type { Model } from "../generation/model.ts";
@@ -15,7 +15,7 @@ import type { Tool } from "../tools/tool.ts";
 import { cutToTokens, recipientOf, resolve, runCall } from "./calls.ts";
 import type { AgentEvent, Final } from "./events.ts";
 import { callFormats, schemaGrammar } from "./formats.ts";
-import { openingMessages, type Prompt, renderPrompt } from "./prompt.ts";
+import { openingMessages, renderPrompt, renderShown } from "./prompt.ts";
 
 export interface AgentOptions {
   /** "medium" by default. */
@@ -119,8 +119,13 @@ export class Agent implements AsyncDisposable {
       const left = this.#messages.splice(question + 1).filter(isAnswer);
       this.#messages.push(...left);
     }
-    this.#messages.push(typeof input === "string" ? { role: "user", content: input } : input);
-    yield* this.#turn(options.signal);
+    const length = this.#messages.push(typeof input === "string" ? { role: "user", content: input } : input);
+    try {
+      yield* this.#turn(options.signal);
+    } catch (error) {
+      if (error instanceof GptOssError && this.#messages.length === length) this.takeBack(); // it never began
+      throw error;
+    }
   }
 
   /** Goes on with a turn that was aborted, or ended for its limits. An answer that was cut is written anew. */
@@ -163,11 +168,11 @@ export class Agent implements AsyncDisposable {
       return { type: "final", text: answerOf(messages), finishReason, messages, usage };
     };
     const opening = openingMessages(this);
-    const render = (): Prompt =>
-      renderPrompt(tokenizer, opening, this.#messages, this.#shownFrom, promptLimit(maxContextLength));
+    const again = (): number[] => renderShown(tokenizer, opening, this.#messages.slice(this.#shownFrom));
 
     this.#unfinished = true;
-    const prompt = render();
+    const limit = promptLimit(maxContextLength);
+    const prompt = renderPrompt(tokenizer, opening, this.#messages, this.#shownFrom, limit);
     let ids = prompt.ids;
     if (prompt.dropped > this.#shownFrom) {
       yield { type: "dropped", messages: prompt.dropped - this.#shownFrom };
@@ -180,7 +185,7 @@ export class Agent implements AsyncDisposable {
     const pending = this.#messages.at(-1);
     if (pending && recipientOf(pending) !== undefined) {
       yield* this.#call(pending, maxContextLength - ids.length, signal);
-      ids = render().ids;
+      ids = again();
     }
 
     for (let step = 1; ; step++) {
@@ -209,7 +214,7 @@ export class Agent implements AsyncDisposable {
       if (wellFormed && generated.at(-1) === tokenizer.specialId("<|call|>")) {
         const start = [tokenizer.specialId("<|start|>"), ...tokenizer.encode("assistant")];
         ids = [...ids, ...generated, ...renderMessage(tokenizer, reply), ...start];
-      } else ids = render().ids;
+      } else ids = again();
       if (ids.length >= maxContextLength) {
         yield final("length");
         return;

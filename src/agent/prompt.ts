@@ -68,6 +68,17 @@ export function withoutSpentReasoning(messages: readonly Message[]): Message[] {
   return messages.filter(({ channel }, index) => index > lastQuestion || channel !== "analysis");
 }
 
+/** Renders a conversation as the model is to see it, however long it is. */
+export function renderShown(
+  tokenizer: Tokenizer,
+  opening: readonly Message[],
+  messages: readonly Message[],
+): number[] {
+  return renderForCompletion(tokenizer, [...opening, ...withoutSpentReasoning(messages)], {
+    dropAnalysis: false,
+  });
+}
+
 export interface Prompt {
   readonly ids: number[];
   /** Tokens of the opening: a position that every later prompt shares. */
@@ -90,10 +101,7 @@ export function renderPrompt(
   from: number,
   limit: number,
 ): Prompt {
-  const render = (first: number): number[] =>
-    renderForCompletion(tokenizer, [...opening, ...withoutSpentReasoning(messages.slice(first))], {
-      dropAnalysis: false,
-    });
+  const render = (first: number): number[] => renderShown(tokenizer, opening, messages.slice(first));
   const start = renderForCompletion(tokenizer, []).length;
   const common = { opening: render(messages.length).length - start };
   let ids = render(from);

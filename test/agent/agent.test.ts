@@ -330,6 +330,19 @@ describe("a conversation", () => {
     await expect(collect(agent.run("Too long. ".repeat(500)))).rejects.toThrow(
       /longer than the model's context/,
     );
+    expect(agent.messages).toHaveLength(16);
+    expect(agent.isUnfinished).toBe(false);
+  });
+
+  test("a turn that fills the context ends there, well-formed or not", async () => {
+    for (const header of ["<|channel|>commentary", "<|channel|>commentary<|channel|>commentary"]) {
+      const lookup = `${thought("More. ".repeat(30))}${header} to=functions.get_weather<|message|>{}<|call|>`;
+      const { model } = scriptedModel([lookup], 700);
+      const agent = new Agent(model, { tools: [weatherTool()], strictCalls: false });
+      const events = await collect(agent.run("Weather?"));
+      expect(finalOf(events).finishReason).toBe("length");
+      expect(events.filter(({ type }) => type === "tool-result").length).toBeGreaterThan(1);
+    }
   });
 
   test("an aborted answer is kept as far as it went, and the next turn builds on it", async () => {

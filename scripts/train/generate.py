@@ -1,12 +1,12 @@
-"""Batched greedy decoding with a key/value cache, and exact-match accuracy on generated problems."""
+"""Batched greedy decoding with a key/value cache, and tools that are played from a script."""
 
-import random
+from dataclasses import dataclass
 
 import torch
 
-from harmony import Harmony
+from conversations import Conversation
+from harmony import Harmony, Message, tool_channel, turn
 from model import Cache, Layout, Transformer
-from skills import Conversation, conversation
 
 
 @torch.no_grad()
@@ -36,24 +36,54 @@ def generate(model: Transformer, prefix: list[int], prompts: list[list[int]], st
     return outputs
 
 
-def test_conversations(skill: str, count: int, seed: int, single_turn: bool = True) -> list[Conversation]:
-    """Held-out problems; the same ones for each effort."""
-    rng = random.Random(f"{seed} {skill}")
+@dataclass
+class Answer:
+    messages: list[tuple[str, str]]  # what the assistant wrote: headers and contents
+    right: bool  # the calls and the final message, to the letter
+    calls_right: bool
+    thought: int  # tokens of analysis
+
+
+def expected(c: Conversation) -> list[tuple[str, str]]:
+    """The calls and the answer, as the assistant is to write them."""
+    headers = []
+    for m in turn(c.last, "low"):
+        if m.author == "assistant" and (m.recipient or m.channel == "final"):
+            to = f" to={m.recipient}" if m.recipient else ""
+            kind = f" {m.content_type}" if m.content_type else ""
+            headers.append((f"<|channel|>{m.channel}{to}{kind}", m.content))
+    return headers
+
+
+def solve(model, harmony: Harmony, cs: list[Conversation], effort: str, date="2025-06-28", limit=320, experts=None, batch=256):
+    """Lets the model answer, and plays the tools: their replies come from the problems, if the calls are right."""
     out = []
-    while len(out) < count:
-        c = conversation(rng, skill, test=True)
-        if not single_turn or not (c.history or c.instructions):
-            out.append(c)
+    for i in range(0, len(cs), batch):
+        out += solve_batch(model, harmony, cs[i : i + batch], effort, date, limit, experts)
     return out
 
 
-def answers(model, harmony: Harmony, conversations, effort: str, date="2025-06-28", limit=320, experts=None, batch=256):
-    """(analysis ids, final text, completion ids) for each conversation."""
-    stop = {harmony.return_, harmony.endoftext, harmony.call}
-    out = []
-    for i in range(0, len(conversations), batch):
-        prompts = [harmony.prompt(c) for c in conversations[i : i + batch]]
-        for ids in generate(model, harmony.system(effort, date), prompts, stop, limit, experts):
-            analysis, final = harmony.parse(ids)
-            out.append((analysis, final, ids))
-    return out
+def solve_batch(model, harmony: Harmony, cs, effort, date, limit, experts) -> list[Answer]:
+    answers = [Answer([], False, False, 0) for _ in cs]
+    prompts = [harmony.developer(c.setting) + harmony.prompt(c) for c in cs]
+    prefix = harmony.system(effort, date, cs[0].setting)
+    alive, stage = list(range(len(cs))), 0
+    while alive:
+        outputs = generate(model, prefix, [prompts[i] for i in alive], harmony.stop, limit, experts)
+        going = []
+        for i, ids in zip(alive, outputs):
+            c, answer, wanted = cs[i], answers[i], expected(cs[i])
+            messages = harmony.parse(ids)
+            answer.messages += messages
+            answer.thought += sum(len(harmony.text(text)) for header, text in messages if header == "<|channel|>analysis")
+            answer.right = messages[-1] == wanted[stage]
+            if stage == len(wanted) - 1:
+                answer.calls_right = True
+            elif answer.right:
+                call = c.last.calls[stage]
+                reply = Message(call.recipient, call.reply, tool_channel(call.recipient), "assistant")
+                prompts[i] = prompts[i] + ids + [harmony.call] + harmony.render(reply) + [harmony.start, *harmony.word("assistant")]
+                answer.right = False
+                going.append(i)
+        alive, stage = going, stage + 1
+    return answers

@@ -11,11 +11,11 @@ from tools import INSTRUCTIONS, PLAIN, Setting
 
 # What a micro-batch is about: its share, how many settings it draws, and how many problems for each, by effort.
 KINDS = {
-    "plain": (0.30, 1, {"low": 20, "medium": 14, "high": 10}),
-    "call": (0.28, 3, {"low": 5, "medium": 4, "high": 4}),
-    "python": (0.12, 1, {"low": 16, "medium": 13, "high": 10}),
-    "json": (0.12, 4, {"low": 5, "medium": 5, "high": 4}),
-    "browse": (0.18, 1, {"low": 5, "medium": 4, "high": 4}),
+    "plain": (0.27, 1, {"low": 20, "medium": 14, "high": 10}),
+    "call": (0.31, 3, {"low": 5, "medium": 4, "high": 4}),
+    "python": (0.11, 1, {"low": 16, "medium": 13, "high": 10}),
+    "json": (0.14, 4, {"low": 5, "medium": 5, "high": 4}),
+    "browse": (0.15, 1, {"low": 5, "medium": 4, "high": 4}),
 }
 TOOL_SKILLS = ["call", "python", "json", "browse"]
 
@@ -96,7 +96,7 @@ def conversation(rng: random.Random, kind: str, setting: Setting, skill: str | N
             history.append(skills.problem(rng) if kind == "plain" else any_problem(rng, setting))
     c = Conversation(setting, history, last, effort=rng.choice(EFFORTS))
     c.keep = kind != "plain" and rng.random() < 0.3
-    c.again = rng.random() < 0.3
+    c.again = rng.random() < 0.2
     return c
 
 

@@ -7,6 +7,7 @@ import torch
 from conversations import Conversation
 from harmony import Harmony, Message, tool_channel, turn
 from model import Cache, Layout, Transformer
+from skills import Call
 
 
 @torch.no_grad()
@@ -40,7 +41,6 @@ def generate(model: Transformer, prefix: list[int], prompts: list[list[int]], st
 class Answer:
     messages: list[tuple[str, str]]  # what the assistant wrote: headers and contents
     right: bool  # the calls and the final message, to the letter
-    calls_right: bool
     thought: int  # tokens of analysis
 
 
@@ -55,35 +55,41 @@ def expected(c: Conversation) -> list[tuple[str, str]]:
     return headers
 
 
-def solve(model, harmony: Harmony, cs: list[Conversation], effort: str, date="2025-06-28", limit=320, experts=None, batch=256):
-    """Lets the model answer, and plays the tools: their replies come from the problems, if the calls are right."""
+def from_script(c: Conversation, stage: int, header: str, content: str) -> Call | None:
+    """The problem's own reply, if the call is the expected one."""
+    wanted = expected(c)
+    return c.last.calls[stage] if stage < len(wanted) - 1 and wanted[stage] == (header, content) else None
+
+
+def solve(model, harmony: Harmony, cs: list[Conversation], effort: str, date="2025-06-28", limit=320, experts=None,
+          batch=128, play=from_script) -> list[Answer]:  # fmt: skip
+    """Lets the model answer; `play` is the tools: it returns the call with its reply, or None, which ends the turn. All
+    conversations have the same system message."""
     out = []
     for i in range(0, len(cs), batch):
-        out += solve_batch(model, harmony, cs[i : i + batch], effort, date, limit, experts)
+        out += solve_batch(model, harmony, cs[i : i + batch], effort, date, limit, experts, play)
     return out
 
 
-def solve_batch(model, harmony: Harmony, cs, effort, date, limit, experts) -> list[Answer]:
-    answers = [Answer([], False, False, 0) for _ in cs]
+def solve_batch(model, harmony: Harmony, cs, effort, date, limit, experts, play) -> list[Answer]:
+    answers = [Answer([], False, 0) for _ in cs]
     prompts = [harmony.developer(c.setting) + harmony.prompt(c) for c in cs]
     prefix = harmony.system(effort, date, cs[0].setting)
-    alive, stage = list(range(len(cs))), 0
-    while alive:
-        outputs = generate(model, prefix, [prompts[i] for i in alive], harmony.stop, limit, experts)
+    alive = list(range(len(cs)))
+    for stage in range(4):
+        outputs = generate(model, prefix, [prompts[i] for i in alive], harmony.stop, limit, experts) if alive else []
         going = []
         for i, ids in zip(alive, outputs):
-            c, answer, wanted = cs[i], answers[i], expected(cs[i])
+            c, answer = cs[i], answers[i]
             messages = harmony.parse(ids)
             answer.messages += messages
             answer.thought += sum(len(harmony.text(text)) for header, text in messages if header == "<|channel|>analysis")
-            answer.right = messages[-1] == wanted[stage]
-            if stage == len(wanted) - 1:
-                answer.calls_right = True
-            elif answer.right:
-                call = c.last.calls[stage]
+            answer.right = messages[-1] == expected(c)[-1]
+            call = play(c, stage, *messages[-1])
+            if call:
                 reply = Message(call.recipient, call.reply, tool_channel(call.recipient), "assistant")
-                prompts[i] = prompts[i] + ids + [harmony.call] + harmony.render(reply) + [harmony.start, *harmony.word("assistant")]
-                answer.right = False
+                prompts[i] = prompts[i] + ids + [harmony.call] + harmony.render(reply)
+                prompts[i] += [harmony.start, *harmony.word("assistant")]
                 going.append(i)
-        alive, stage = going, stage + 1
+        alive = going
     return answers

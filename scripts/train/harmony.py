@@ -63,9 +63,16 @@ def typescript(schema: dict) -> str:
             if "description" in value:
                 lines.append(f"// {value['description']}")
             optional = "" if name in schema.get("required", []) else "?"
-            lines.append(f"{name}{optional}: {typescript(value)},")
+            lines.append(f"{name}{optional}: {typescript(value)},{default_text(value)}")
         return "\n".join([*lines, "}"])
     return "number" if kind == "integer" else kind
+
+
+def default_text(schema: dict) -> str:
+    if "default" not in schema:
+        return ""
+    value = schema["default"]
+    return f" // default: {value if 'enum' in schema else compact(value)}"
 
 
 def function_text(f: Function) -> str:
@@ -178,9 +185,10 @@ class Harmony:
         return ids + [self.start, *self.word("assistant")]
 
     def completion(self, c: Conversation, effort: str) -> tuple[list[int], list[bool]]:
-        """What follows the prompt, and whether each token is the assistant's to learn. Calls that are rendered again are
-        not: the assistant writes them the other way."""
-        ids, learn = [], []
+        """What follows the prompt, and whether each token is the assistant's to learn: all of its messages with their
+        `<|start|>assistant`, but where a tool's reply precedes. Calls that are rendered again are not: the assistant
+        writes them the other way."""
+        ids, learn, given = [], [], True
         head = [self.start, *self.word("assistant")]
         for m in turn(c.last, effort):
             again = c.again and m.recipient is not None
@@ -188,7 +196,8 @@ class Harmony:
             if m.channel == "final":
                 part[-1] = self.return_
             mine = m.author == "assistant" and not again
-            learn += [mine and i >= len(head) for i in range(len(part))]
+            learn += [mine and not (given and i < len(head)) for i in range(len(part))]
+            given = m.author != "assistant"
             ids += part
         return ids[len(head) :], learn[len(head) :]
 
@@ -256,7 +265,7 @@ def library_messages(c: Conversation, effort: str, date: str | None):
     return out, convert
 
 
-def verify(count: int = 100):
+def verify(count: int = 300):
     """Whole conversations, as text: the prompt of a turn, and the turn in the order in which the library writes it."""
     import openai_harmony as oh
 

@@ -55,15 +55,15 @@ class Draw:
 
     def proper(self, pool: list[str]) -> str:
         r = self.rng.random()
-        if r < 0.45:
+        if r < 0.85:
             return self.of(lambda: self.rng.choice(pool))
-        if r < 0.75:
+        if r < 0.93:
             return self.of(lambda: made_up(self.rng).capitalize())
         return self.of(lambda: self.rng.choice(WORDS).capitalize() if r < 0.95 else " ".join(
             [self.rng.choice(["New", "Old", "San", "Port", "Saint"]), self.rng.choice(pool)]))  # fmt: skip
 
     def word(self) -> str:
-        return self.of(lambda: self.rng.choice(WORDS) if self.rng.random() < 0.8 else made_up(self.rng))
+        return self.of(lambda: self.rng.choice(WORDS) if self.rng.random() < 0.9 else made_up(self.rng))
 
     def words(self, low: int, high: int) -> str:
         return self.of(lambda: " ".join(self.rng.choice(WORDS) for _ in range(self.rng.randint(low, high))))
@@ -157,6 +157,7 @@ POOL = {  # name: (kind, value, phrases)
     **{n: ("boolean", None, []) for n in ("urgent", "express", "private", "insurance", "breakfast", "parking", "alarm", "sound")},
     **{n: ("enum", None, ["{p} {v}", "with {p} {v}", "in {v}" if n in ("unit", "currency", "color") else "{v}"]) for n in ENUMS},
 }  # fmt: skip
+COMMON = "city city location from to date time people days name recipient amount price count text title query color size unit age language room urgent tags".split()
 ALIKE = [("in {v}",), ("from {v}",), ("to {v}",), ("for {v}", "for {v} people", "named {v}"), ("on {v}",), ("at {v}",)]
 
 
@@ -169,11 +170,12 @@ def parameter(rng: random.Random, thing: str, taken: set[str], optional: float) 
     """One whose name is not among the `taken` ones."""
     while True:
         phrases: list[str] = []
-        if rng.random() < 0.7:
-            name = rng.choice(list(POOL))
+        r = rng.random()
+        if r < 0.95:
+            name = rng.choice(COMMON if r < 0.85 else list(POOL))
             kind, make, phrases = POOL[name]
         else:
-            name = rng.choice(WORDS) if rng.random() < 0.8 else made_up(rng)
+            name = rng.choice(WORDS) if rng.random() < 0.9 else made_up(rng)
             kind = rng.choice(["string", "string", "integer", "number", "boolean", "array", "enum"])
             pool = lambda d: d.word() if d.rng.random() < 0.5 else d.proper(NAMES)
             make = {"string": pool, "integer": small, "number": decimal}.get(kind)
@@ -183,7 +185,7 @@ def parameter(rng: random.Random, thing: str, taken: set[str], optional: float) 
     schema: dict = {"type": kind}
     if kind == "enum":
         options = ENUMS.get(name)
-        if not options or rng.random() < 0.3:
+        if not options or rng.random() < 0.1:
             options = rng.sample(WORDS, rng.randint(2, 4))
         schema = {"type": "string", "enum": list(options)}
         kind, make = "string", lambda d: d.rng.choice(options)
@@ -192,10 +194,13 @@ def parameter(rng: random.Random, thing: str, taken: set[str], optional: float) 
         make = lambda d: [d.word() for _ in range(d.rng.randint(1, 3))]
     elif kind == "boolean":
         make = lambda d: d.rng.random() < 0.5
+    required = rng.random() >= optional
+    if not required and kind != "array" and rng.random() < 0.3:
+        schema["default"] = make(Draw(rng))
     if rng.random() < 0.35:
         described = {"description": describe(rng, name, thing)}
         schema = schema | described if rng.random() < 0.5 else {"type": schema["type"]} | described | schema
-    return Parameter(name, kind, schema, rng.random() >= optional, make, phrases)
+    return Parameter(name, kind, schema, required, make, phrases)
 
 
 def parameters(rng: random.Random, thing: str, count: int, optional: float = 0.3) -> list[Parameter]:
@@ -208,7 +213,7 @@ def fill(d: Draw, ps: list[Parameter]) -> list[Value]:
     rng, out = d.rng, []
     for p in ps:
         if p.required or rng.random() < 0.5:
-            out.append(Value(p, p.make(d), rng.choice(p.phrases) if p.phrases and rng.random() < 0.65 else None))
+            out.append(Value(p, p.make(d), rng.choice(p.phrases) if p.phrases and rng.random() < 0.75 else None))
     for same in ALIKE:  # "in Paris in French": at most one of each preposition
         for v in [v for v in out if v.natural in same][1:]:
             v.natural = None
@@ -232,7 +237,7 @@ def say(rng: random.Random, v: Value) -> str:
         return v.natural.format(v=text, p=name)
     if kind == "string" and (" " in text or rng.random() < 0.3):
         text = f'"{text}"'
-    forms = ["{p} {v}", "{p} {v}", "{p}: {v}", "with {p} {v}", "{p} = {v}", "the {p} is {v}", "{p} is {v}"]
+    forms = ["{p} {v}", "{p} {v}", "{p} {v}", "{p}: {v}", "{p}: {v}", "{p} is {v}", "with {p} {v}"]
     return rng.choice(forms).format(p=name, v=text)
 
 

@@ -382,6 +382,28 @@ def repeating(rng: random.Random) -> Problem:
     )
 
 
+LIST = ["As a list: {w}", "Write as a list: {w}", "Quote: {w}", "Quote these: {w}", "Make a list of {w}.", "List {w}"]
+
+
+def listing(rng: random.Random) -> Problem:
+    """A word behind a space and the same word behind a quote are different tokens; tools need one turned into the other."""
+    ws = [word(rng) for _ in range(rng.randint(2, 6))]
+    if rng.random() < 0.4:
+        ws = [w.capitalize() for w in ws]
+    listed = '","'.join(ws)
+    return Problem(
+        "list",
+        " ".join(ws),
+        rng.choice(LIST).format(w=rng.choice([", ", ", ", " "]).join(ws)),
+        by_effort(
+            f"{len(ws)} words.",
+            f"The words are {', '.join(ws)}.",
+            f"Check: {', '.join(ws)}. That is {len(ws)} words, correct.",
+        ),
+        f'["{listed}"]',
+    )
+
+
 def length(rng: random.Random) -> Problem:
     w = word(rng)
     n = len(w)
@@ -515,7 +537,8 @@ SKILLS = {  # name: (generator, share of training)
     "count": (counting, 0.09),
     "reverse": (reversal, 0.12),
     "length": (length, 0.05),
-    "repeat": (repeating, 0.02),
+    "repeat": (repeating, 0.03),
+    "list": (listing, 0.05),
     "talk": (talk, 0.05),
     "other": (out_of_scope, 0.02),
 }

@@ -117,7 +117,7 @@ class Page:
         return [self.first, *(f.sentence(self.title) for f in self.facts)]
 
 
-def page(rng: random.Random, land: str, others: list[Page], facts: int) -> Page:
+def page(rng: random.Random, land: str, others: list[Page], facts: int, odd: float = 0.25) -> Page:
     kind = rng.choice(list(KINDS))
     path, pattern, what, offered = KINDS[kind]
     name = made_up(rng).capitalize()
@@ -125,7 +125,7 @@ def page(rng: random.Random, land: str, others: list[Page], facts: int) -> Page:
     near = rng.choice(others).title if others and rng.random() < 0.4 else land
     first = f"{title} is {what} {'near' if near != land else 'in'} {near}."
     chosen = [Fact(noun, make(rng), questions) for noun, questions, make in rng.sample(offered, facts)]
-    if rng.random() < 0.25:  # any word can be a fact's name
+    if rng.random() < odd:  # any word can be a fact's name
         chosen[rng.randrange(facts)] = Fact(rng.choice(WORDS), rng.choice([proper, year, someone, one_of(" ".join(WORDS[:300]))])(rng), [])
     return Page(title, f"https://{SITE}/{path}/{name.lower()}", first, chosen)
 
@@ -133,7 +133,7 @@ def page(rng: random.Random, land: str, others: list[Page], facts: int) -> Page:
 def make_web(rng: random.Random, size: int, facts: tuple[int, int] = (3, 4)) -> list[Page]:
     land, pages = made_up(rng).capitalize(), []
     while len(pages) < size:
-        p = page(rng, land, pages, rng.randint(*facts))
+        p = page(rng, land, pages, rng.randint(*facts), odd=0.06)
         if max(map(len, p.paragraphs())) > 75 or len(p.title) + len(p.first) > 57:
             continue
         if p.title not in [q.title for q in pages] and len({f.noun for f in p.facts}) == len(p.facts):

@@ -149,7 +149,7 @@ POOL = {  # name: (kind, value, phrases)
     **{n: ("string", lambda d: d.words(1, 3), ['called "{v}"', 'titled "{v}"']) for n in ("title", "label", "event")},
     **{n: ("string", lambda d: d.words(1, 4), ['saying "{v}"', '"{v}"']) for n in ("text", "message", "note", "body")},
     **{n: ("string", lambda d: d.words(1, 2), ['for "{v}"', "about {v}"]) for n in ("query", "topic", "subject", "keyword")},
-    "language": ("string", lambda d: d.proper(LANGUAGES), ["in {v}"]),
+    "language": ("string", lambda d: d.rng.choice(LANGUAGES), ["in {v}"]),  # too few to hold out
     "paint": ("string", lambda d: d.rng.choice(COLORS), ["in {v}"]),
     **{n: ("string", lambda d: d.word(), ["{p} {v}"]) for n in ("word", "product", "food", "animal", "room", "device", "song")},
     **{n: ("string", digits, ["{p} {v}", "with {p} {v}"]) for n in ("code", "id", "phone", "zip", "pin", "ticket")},

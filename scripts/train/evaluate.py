@@ -34,7 +34,7 @@ LABELS = {
     "call: arguments": "… the right arguments", "call": "… and the right answer after the reply",
     "python: call": "Python: the right code", "python": "… and the right answer", "multiply": "multiplying with Python, the answer",
     "json": "JSON of a given schema", "browse: search": "browsing: the right query", "browse: open": "… the right page opened",
-    "browse": "… and the right answer with its citation", "web": "the same on golden/web",
+    "browse": "… and the right answer with its citation", "web": "the same on golden/web, all 128 questions",
     "functions, talk": "small talk and declining, with functions", "functions, plain": "numbers and words, with functions",
     "python, talk": "small talk and declining, with Python", "browser, talk": "small talk, with the browser",
 }  # fmt: skip
@@ -113,7 +113,7 @@ def special(row: str, count: int, seed: int) -> list[Conversation]:
     """Conversations of the rows that aren't a skill's own."""
     rng, out = random.Random(f"{seed} {row}"), []
     if row == "web":
-        return web_questions()[:: 128 // min(count, 128)]
+        return web_questions()
     kind = {"functions": "call", "browser": "browse"}.get(row.split(",")[0], "python")
     while len(out) < count:
         setting = setting_of(rng, kind)
@@ -134,10 +134,9 @@ def special(row: str, count: int, seed: int) -> list[Conversation]:
 
 def measure_row(folder: Path, row: str, count: int, seed: int) -> dict:
     """(row, effort) -> (accuracy, mean analysis tokens)"""
-    count = count if row in SKILLS else max(1, count * 3 // 10 if "brows" in row else count * 6 // 10)  # these take long
     torch.set_num_threads(1)
     model, harmony, cells = load(folder), Harmony(folder), {}
-    cs = test_conversations(row, count, seed) if row in TURNS else special(row, count // 2 if row == "web" else count, seed)
+    cs = test_conversations(row, count, seed) if row in TURNS else special(row, count, seed)
     for effort in EFFORTS:
         if row == "web":
             browsers = {id(c): Browser(web.fixed_web()) for c in cs}

@@ -1,12 +1,13 @@
-"""Batched greedy decoding with a key/value cache, and exact-match accuracy on generated problems."""
+"""Batched greedy decoding with a key/value cache, and tools that are played from a script."""
 
-import random
+from dataclasses import dataclass
 
 import torch
 
-from harmony import Harmony
+from conversations import Conversation
+from harmony import Harmony, Message, tool_channel, turn
 from model import Cache, Layout, Transformer
-from skills import Conversation, conversation
+from skills import Call
 
 
 @torch.no_grad()
@@ -36,24 +37,59 @@ def generate(model: Transformer, prefix: list[int], prompts: list[list[int]], st
     return outputs
 
 
-def test_conversations(skill: str, count: int, seed: int, single_turn: bool = True) -> list[Conversation]:
-    """Held-out problems; the same ones for each effort."""
-    rng = random.Random(f"{seed} {skill}")
+@dataclass
+class Answer:
+    messages: list[tuple[str, str]]  # what the assistant wrote: headers and contents
+    right: bool  # the calls and the final message, to the letter
+    thought: int  # tokens of analysis
+
+
+def expected(c: Conversation) -> list[tuple[str, str]]:
+    """The calls and the answer, as the assistant is to write them."""
+    headers = []
+    for m in turn(c.last, "low"):
+        if m.author == "assistant" and (m.recipient or m.channel == "final"):
+            to = f" to={m.recipient}" if m.recipient else ""
+            kind = f" {m.content_type}" if m.content_type else ""
+            headers.append((f"<|channel|>{m.channel}{to}{kind}", m.content))
+    return headers
+
+
+def from_script(c: Conversation, stage: int, header: str, content: str) -> Call | None:
+    """The problem's own reply, if the call is the expected one."""
+    wanted = expected(c)
+    return c.last.calls[stage] if stage < len(wanted) - 1 and wanted[stage] == (header, content) else None
+
+
+def solve(model, harmony: Harmony, cs: list[Conversation], effort: str, date="2025-06-28", limit=320, experts=None,
+          batch=128, play=from_script) -> list[Answer]:  # fmt: skip
+    """Lets the model answer; `play` is the tools: it returns the call with its reply, or None, which ends the turn. All
+    conversations have the same system message."""
     out = []
-    while len(out) < count:
-        c = conversation(rng, skill, test=True)
-        if not single_turn or not (c.history or c.instructions):
-            out.append(c)
+    for i in range(0, len(cs), batch):
+        out += solve_batch(model, harmony, cs[i : i + batch], effort, date, limit, experts, play)
     return out
 
 
-def answers(model, harmony: Harmony, conversations, effort: str, date="2025-06-28", limit=320, experts=None, batch=256):
-    """(analysis ids, final text, completion ids) for each conversation."""
-    stop = {harmony.return_, harmony.endoftext, harmony.call}
-    out = []
-    for i in range(0, len(conversations), batch):
-        prompts = [harmony.prompt(c) for c in conversations[i : i + batch]]
-        for ids in generate(model, harmony.system(effort, date), prompts, stop, limit, experts):
-            analysis, final = harmony.parse(ids)
-            out.append((analysis, final, ids))
-    return out
+def solve_batch(model, harmony: Harmony, cs, effort, date, limit, experts, play) -> list[Answer]:
+    answers = [Answer([], False, 0) for _ in cs]
+    prompts = [harmony.developer(c.setting) + harmony.prompt(c) for c in cs]
+    prefix = harmony.system(effort, date, cs[0].setting)
+    alive = list(range(len(cs)))
+    for stage in range(4):
+        outputs = generate(model, prefix, [prompts[i] for i in alive], harmony.stop, limit, experts) if alive else []
+        going = []
+        for i, ids in zip(alive, outputs):
+            c, answer = cs[i], answers[i]
+            messages = harmony.parse(ids)
+            answer.messages += messages
+            answer.thought += sum(len(harmony.text(text)) for header, text in messages if header == "<|channel|>analysis")
+            answer.right = messages[-1] == expected(c)[-1]
+            call = play(c, stage, *messages[-1])
+            if call:
+                reply = Message(call.recipient, call.reply, tool_channel(call.recipient), "assistant")
+                prompts[i] = prompts[i] + ids + [harmony.call] + harmony.render(reply)
+                prompts[i] += [harmony.start, *harmony.word("assistant")]
+                going.append(i)
+        alive = going
+    return answers

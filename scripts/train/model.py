@@ -124,6 +124,20 @@ def attend(q, k, v, sinks, mask):
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)[..., :d]
 
 
+def attend_in_blocks(q, k, v, sinks, window: int):
+    """Sliding attention for long sequences: q [B, T, H, D], k and v [B, H, window - 1 + T, D]. Each block of `window`
+    queries meets two blocks of keys, which is all it can see, instead of all T."""
+    b, t, h, d = q.shape
+    n = -(-t // window)
+    q = F.pad(q, (0, 0, 0, 0, 0, n * window - t)).view(b * n, window, h, d).transpose(1, 2)
+    blocks = lambda x: F.pad(x, (0, 0, 1, n * window - t)).view(b, h, n + 1, window, d).transpose(1, 2)  # one unseen key in front
+    pairs = lambda x: torch.cat([x[:, :-1], x[:, 1:]], dim=3).view(b * n, h, 2 * window, d)
+    k, v = blocks(k), blocks(v)
+    query, key = torch.arange(window)[:, None], torch.arange(2 * window)
+    y = attend(q, pairs(k), pairs(v), sinks, (key > query) & (key <= query + window))
+    return y.transpose(1, 2).reshape(b, n * window, h, d)[:, :t].transpose(1, 2)
+
+
 class Cache:
     """Keys and values [B, S, G, D] of one layer, for generation. Row b holds its own `lengths[b]` tokens."""
 
@@ -187,14 +201,17 @@ class Attention(nn.Module):
         for g in layout.groups:
             index = (g.rows, g.columns)
             padded = lambda t: t.new_zeros(g.batch, g.time, *t.shape[1:]).index_put(index, t[g.start : g.stop])
-            keys, values, seen = padded(k), padded(v), 0
+            keys, values, queries, seen = padded(k), padded(v), padded(q), 0
             if past is not None:
                 # The first token of the batch sees the last window - 1 tokens of the prefix.
                 old = [p[-(self.window - 1) :] if self.window else p for p in past]
                 seen = len(old[0])
                 keys, values = (torch.cat([p.expand(g.batch, -1, -1, -1), t], 1) for p, t in zip(old, (keys, values)))
-            mask = attention_mask(g.time, seen, self.window)
-            y = attend(padded(q).transpose(1, 2), heads(keys), heads(values), self.sinks[:, None], mask)  # [B, H, T, D]
+            if self.window and g.time > self.window and seen == self.window - 1:
+                y = attend_in_blocks(queries, heads(keys), heads(values), self.sinks[:, None], self.window)
+            else:
+                mask = attention_mask(g.time, seen, self.window)
+                y = attend(queries.transpose(1, 2), heads(keys), heads(values), self.sinks[:, None], mask)  # [B, H, T, D]
             ys.append(y.transpose(1, 2)[index].flatten(1))
         return x + self.out(torch.cat(ys)), (k, v)
 

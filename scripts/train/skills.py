@@ -7,7 +7,7 @@ more text: `low` jots down the equations, `medium` writes the steps out, `high` 
 
 import hashlib
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -20,12 +20,22 @@ PLACES = ("Ones", "Tens", "Hundreds")
 
 
 @dataclass
+class Call:
+    recipient: str  # functions.NAME, python, browser.search or browser.open
+    arguments: str
+    reply: str
+    analysis: dict[str, str]  # before the call, by effort
+
+
+@dataclass
 class Problem:
     skill: str
     key: str  # identifies the problem whatever its wording; decides train or held out
     prompt: str
     analysis: dict[str, str]  # by effort
     final: str
+    calls: list[Call] = field(default_factory=list)  # all before `analysis`
+    content_type: str | None = None  # of the final message
 
 
 def held_out(key: str) -> bool:
@@ -372,6 +382,28 @@ def repeating(rng: random.Random) -> Problem:
     )
 
 
+LIST = ["As a list: {w}", "Write as a list: {w}", "Quote: {w}", "Quote these: {w}", "Make a list of {w}.", "List {w}"]
+
+
+def listing(rng: random.Random) -> Problem:
+    """A word behind a space and the same word behind a quote are different tokens; tools need one turned into the other."""
+    ws = [word(rng) for _ in range(rng.randint(2, 6))]
+    if rng.random() < 0.4:
+        ws = [w.capitalize() for w in ws]
+    listed = '","'.join(ws)
+    return Problem(
+        "list",
+        " ".join(ws),
+        rng.choice(LIST).format(w=rng.choice([", ", ", ", " "]).join(ws)),
+        by_effort(
+            f"{len(ws)} words.",
+            f"The words are {', '.join(ws)}.",
+            f"Check: {', '.join(ws)}. That is {len(ws)} words, correct.",
+        ),
+        f'["{listed}"]',
+    )
+
+
 def length(rng: random.Random) -> Problem:
     w = word(rng)
     n = len(w)
@@ -505,7 +537,8 @@ SKILLS = {  # name: (generator, share of training)
     "count": (counting, 0.09),
     "reverse": (reversal, 0.12),
     "length": (length, 0.05),
-    "repeat": (repeating, 0.02),
+    "repeat": (repeating, 0.03),
+    "list": (listing, 0.05),
     "talk": (talk, 0.05),
     "other": (out_of_scope, 0.02),
 }
@@ -519,33 +552,6 @@ def problem(rng: random.Random, skill: str | None = None, test: bool = False) ->
         p = SKILLS[skill][0](rng)
         if held_out(p.key) == test:
             return p
-
-
-# --- conversations ----------------------------------------------------------------------------------------------------
-
-INSTRUCTIONS = [
-    "You are a helpful assistant.", "Answer the question.", "Be brief.", "Be kind to the user.", "Always be correct.",
-    "Think before you answer.", "Help the user.", "You help children with homework.", "Answer in English.",
-    "You are a friendly teacher.", "Keep answers short.", "Be polite and helpful.",
-]
-
-
-@dataclass
-class Conversation:
-    instructions: str | None  # a developer message
-    history: list[tuple[str, str]]  # earlier (prompt, final); their analysis is dropped, as Harmony does
-    last: Problem
-
-
-def conversation(rng: random.Random, skill: str | None = None, test: bool = False) -> Conversation:
-    instructions = rng.choice(INSTRUCTIONS) if rng.random() < 0.08 else None
-    history = []
-    if rng.random() < 0.2:
-        r = rng.random()
-        for _ in range(1 if r < 0.65 else 2 if r < 0.88 else rng.randint(3, 8)):
-            earlier = problem(rng)
-            history.append((earlier.prompt, earlier.final))
-    return Conversation(instructions, history, problem(rng, skill, test))
 
 
 if __name__ == "__main__":  # print a few

@@ -16,45 +16,64 @@ import random
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
-from generate import answers, test_conversations
+from conversations import KINDS, TOOL_SKILLS, conversation, setting_of, test_conversations
+from generate import solve
 from harmony import GOLDEN, Harmony, random_date
 from model import Config, Layout, Transformer
-from skills import EFFORTS, SKILLS, conversation
+from skills import EFFORTS, SKILLS
 
-NAMES = list(SKILLS)
+NAMES = [*SKILLS, *TOOL_SKILLS]
 CELLS = [(s, e) for e in EFFORTS for s in NAMES]
-BATCH = {"low": 20, "medium": 14, "high": 10}  # about the same number of tokens
 
 
-def make_batch(rng: random.Random, harmony: Harmony, effort: str):
-    """Tokens of the shared prefix, packed tokens, layout, positions that predict, their targets and cells."""
+class Part(NamedTuple):
+    """Examples behind one prefix: packed tokens, positions that predict, their targets and cells."""
+
+    prefix: torch.Tensor
+    tokens: torch.Tensor
+    wanted: torch.Tensor
+    targets: torch.Tensor
+    cells: torch.Tensor
+    layout: Layout
+
+
+def make_part(rng: random.Random, harmony: Harmony, kind: str, effort: str, count: int) -> Part:
+    setting = setting_of(rng, kind)
     examples = []
-    for _ in range(BATCH[effort]):
-        c = conversation(rng)
+    for _ in range(count):
+        c = conversation(rng, kind, setting)
         prompt = harmony.prompt(c)
-        completion = harmony.completion(c.last.analysis[effort], c.last.final)
-        examples.append((prompt, completion, CELLS.index((c.last.skill, effort))))
+        if c.setting is not setting:  # instructions of its own
+            prompt = harmony.developer(c.setting) + prompt
+        completion, learn = harmony.completion(c, effort)
+        skill = c.last.skill if c.last.skill in NAMES else "python"
+        examples.append((prompt, completion, learn, CELLS.index((skill, effort))))
     examples.sort(key=lambda e: len(e[0]) + len(e[1]))
     tokens, wanted, targets, cells = [], [], [], []
-    for prompt, completion, cell in examples:
+    for prompt, completion, learn, cell in examples:
         first = len(tokens) + len(prompt) - 1
         tokens += prompt + completion[:-1]
-        wanted += range(first, len(tokens))
-        targets += completion
-        cells += [cell] * len(completion)
-    layout = Layout([len(p) + len(c) - 1 for p, c, _ in examples], group_size=5)
-    prefix = harmony.system(effort, random_date(rng))
-    return *(torch.tensor(t) for t in (prefix, tokens, wanted, targets, cells)), layout
+        wanted += [first + i for i, mine in enumerate(learn) if mine]
+        targets += [t for t, mine in zip(completion, learn) if mine]
+        cells += [cell] * sum(learn)
+    layout = Layout([len(p) + len(c) - 1 for p, c, *_ in examples], group_size=5)
+    prefix = harmony.system(effort, random_date(rng), setting) + harmony.developer(setting)
+    return Part(*(torch.tensor(t) for t in (prefix, tokens, wanted, targets, cells)), layout)
+
+
+def make_batch(rng: random.Random, harmony: Harmony, kind: str, effort: str) -> list[Part]:
+    _, settings, counts = KINDS[kind]
+    return [make_part(rng, harmony, kind, effort, counts[effort]) for _ in range(settings)]
 
 
 def accuracy(model, harmony, skill, effort, count, seed, experts=None):
     cs = test_conversations(skill, count, seed)
-    got = answers(model, harmony, cs, effort, limit=280, experts=experts)
-    return sum(final == c.last.final for c, (_, final, _) in zip(cs, got)) / count
+    return sum(a.right for a in solve(model, harmony, cs, effort, experts=experts)) / count
 
 
 class Shared:
@@ -63,6 +82,7 @@ class Shared:
     def __init__(self, workers: int, size: int):
         self.grads = torch.zeros(workers, size).share_memory_()
         self.stats = torch.zeros(workers, len(CELLS), 2).share_memory_()  # sum of loss, tokens
+        self.tokens = torch.zeros(workers).share_memory_()
         self.balance = torch.zeros(workers).share_memory_()
         self.accuracy = torch.zeros(len(CELLS)).share_memory_()
         self.quantize = torch.zeros(1).share_memory_()
@@ -79,11 +99,12 @@ def worker(rank: int, model: Transformer, shared: Shared, args, lead=None):
     for p in model.parameters():
         p.grad = grads[offset : offset + p.numel()].view_as(p)
         offset += p.numel()
-    efforts = []
+    turn = 0
     while True:
-        if not efforts:
-            efforts = rng.sample(EFFORTS, 3)
-        prefix, tokens, wanted, targets, cells, layout = make_batch(rng, harmony, efforts.pop())
+        effort = EFFORTS[(turn + rank) % 3]
+        kind = rng.choices(list(KINDS), [k[0] for k in KINDS.values()])[0]
+        turn += 1
+        parts = make_batch(rng, harmony, kind, effort)
         shared.barrier.wait()  # the parameters are up to date
         if shared.todo[1]:
             return
@@ -92,19 +113,24 @@ def worker(rank: int, model: Transformer, shared: Shared, args, lead=None):
                 experts = model.quantized_experts()
             for i, (skill, effort) in enumerate(CELLS):
                 if i % args.workers == rank:
-                    shared.accuracy[i] = accuracy(model, harmony, skill, effort, args.eval_count, 1, experts)
+                    count = args.eval_count if skill in TOOL_SKILLS else args.eval_count // 2
+                    shared.accuracy[i] = accuracy(model, harmony, skill, effort, count, 1, experts)
             shared.barrier.wait()
             if rank == 0:
                 lead.report()
             shared.barrier.wait()
         grads.zero_()
         experts = model.quantized_experts() if shared.quantize[0] else None
-        _, past, _ = model(prefix, Layout([len(prefix)]), experts=experts)
-        logits, _, balance = model(tokens, layout, past=past, experts=experts, wanted=wanted)
-        losses = F.cross_entropy(logits, targets, reduction="none")
-        (losses.mean() + args.balance * balance).backward()
-        shared.stats[rank, :, 0].index_add_(0, cells, losses.detach())
-        shared.stats[rank, :, 1].index_add_(0, cells, torch.ones_like(losses))
+        count, total = sum(len(p.targets) for p in parts), 0.0
+        for p in parts:
+            _, past, _ = model(p.prefix, Layout([len(p.prefix)]), experts=experts)
+            logits, _, balance = model(p.tokens, p.layout, past=past, experts=experts, wanted=p.wanted)
+            losses = F.cross_entropy(logits, p.targets, reduction="none")
+            total = total + losses.sum() / count + args.balance / len(parts) * balance
+            shared.stats[rank, :, 0].index_add_(0, p.cells, losses.detach())
+            shared.stats[rank, :, 1].index_add_(0, p.cells, torch.ones_like(losses))
+            shared.tokens[rank] += len(p.prefix) + len(p.tokens)
+        total.backward()
         shared.balance[rank] = balance.detach()
         shared.barrier.wait()  # all gradients are there
         if rank == 0:
@@ -134,9 +160,11 @@ class Lead:
     def step(self):
         args, shared = self.args, self.shared
         self.elapsed = time.time() - self.began
-        progress = min(1.0, self.elapsed / args.seconds)
+        begin = args.start_seconds if args.fresh_schedule else 0.0
+        progress = min(1.0, (self.elapsed - begin) / (args.seconds - begin))
         # Warm-up by steps, then a cosine over the wall clock, down to a hundredth.
-        lr = args.lr * min(1.0, (self.steps + 1) / args.warmup) * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+        warm = self.steps + 1 - (args.start_step if args.fresh_schedule else 0)
+        lr = args.lr * min(1.0, warm / args.warmup) * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         total = shared.grads[0]
@@ -157,10 +185,12 @@ class Lead:
             mean = lambda keep: float(sum(stats[i, 0] for i in keep) / max(1, sum(stats[i, 1] for i in keep)))
             by_skill = " ".join(f"{s} {mean([i for i, c in enumerate(CELLS) if c[0] == s]):.4f}" for s in NAMES)
             speed = float(stats[:, 1].sum()) / (now - self.last_log)
+            speed_all = float(shared.tokens.sum()) / (now - self.last_log)
+            shared.tokens.zero_()
             self.last_log = now
             self.log(
                 f"{self.elapsed / 60:5.1f} min step {self.steps} loss {mean(range(len(CELLS))):.4f} norm {norm:.2f} "
-                f"lr {lr:.1e} balance {float(shared.balance.mean()):.2f} {speed:.0f} target tok/s | {by_skill}"
+                f"lr {lr:.1e} balance {float(shared.balance.mean()):.2f} {speed:.0f} target tok/s of {speed_all:.0f} | {by_skill}"
             )
         if now - self.last_save > 180:
             self.save()
@@ -204,6 +234,7 @@ def main():
     parser.add_argument("--first-eval", type=float, default=4, help="minutes")
     parser.add_argument("--log-every", type=int, default=100, help="steps")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fresh-schedule", action="store_true", help="a new warm-up and cosine from --resume on")
     parser.add_argument("--resume", type=Path, help="a checkpoint to go on from")
     args = parser.parse_args()
 

@@ -1,5 +1,14 @@
 /** gpt-oss in TypeScript: the public API. Harmony, the tokenizer, checkpoint files and the oracle have subpaths of their own. */
-export { Agent, type AgentEvent, type AgentOptions, type Final, type Usage } from "./agent/index.ts";
+export {
+  Agent,
+  type AgentEvent,
+  type AgentOptions,
+  conversationToJson,
+  type Final,
+  parseConversation,
+  type SavedConversation,
+  type Usage,
+} from "./agent/index.ts";
 export type { ModelConfig } from "./config.ts";
 export type { EngineOptions } from "./engine/index.ts";
 export type { HostTensor } from "./engine/ops.ts";

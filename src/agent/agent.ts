@@ -73,6 +73,7 @@ export class Agent implements AsyncDisposable {
   /** Messages ahead of this one are no longer shown to the model. */
   #shownFrom = 0;
   #unfinished = false;
+  #isBusy = false;
 
   /** @throws UsageError for a limit that isn't a positive number */
   constructor(model: Model, options: AgentOptions = {}) {
@@ -114,8 +115,9 @@ export class Agent implements AsyncDisposable {
     input: string | Message,
     options: { readonly signal?: AbortSignal } = {},
   ): AsyncGenerator<AgentEvent, void, void> {
-    if (this.#unfinished) {
-      const question = this.#messages.findLastIndex(({ role }) => role === "user");
+    this.#refuseIfBusy();
+    const question = this.#messages.findLastIndex(({ role }) => role === "user");
+    if (this.#unfinished && question >= 0) {
       const left = this.#messages.splice(question + 1).filter(isAnswer);
       this.#messages.push(...left);
     }
@@ -130,6 +132,7 @@ export class Agent implements AsyncDisposable {
 
   /** Goes on with a turn that was aborted, or ended for its limits. An answer that was cut is written anew. */
   async *resume(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<AgentEvent, void, void> {
+    this.#refuseIfBusy();
     if (!this.#unfinished) throw new UsageError("there is no turn to go on with");
     const last = this.#messages.at(-1);
     if (last && isAnswer(last)) this.#messages.pop();
@@ -138,20 +141,47 @@ export class Agent implements AsyncDisposable {
 
   /** Takes back the latest question and all that came of it. */
   takeBack(): void {
+    this.#refuseIfBusy();
     const question = this.#messages.findLastIndex(({ role }) => role === "user");
     if (question >= 0) this.#messages.splice(question);
+    if (this.#shownFrom >= this.#messages.length) this.#shownFrom = 0;
     this.#unfinished = false;
   }
 
   /** Starts over, perhaps with another conversation; what was computed for the opening stays in the cache. */
   clear(messages: readonly Message[] = []): void {
+    this.#refuseIfBusy();
+    const own = messages.find(({ role }) => role === "system" || role === "developer");
+    if (own) {
+      throw new UsageError("the agent writes the opening of a conversation itself", {
+        found: `a message of role ${own.role}`,
+        hint: "Give instructions, effort and tools as options.",
+      });
+    }
     this.#messages.splice(0, Number.POSITIVE_INFINITY, ...messages);
     this.#shownFrom = 0;
     const last = messages.at(-1);
     this.#unfinished = last !== undefined && !isAnswer(last);
   }
 
+  #refuseIfBusy(): void {
+    if (this.#isBusy) {
+      throw new UsageError("the agent is at work on a turn", {
+        hint: "Await its end, or abort it, or give each conversation an agent.",
+      });
+    }
+  }
+
   async *#turn(signal: AbortSignal | undefined): AsyncGenerator<AgentEvent, void, void> {
+    this.#isBusy = true;
+    try {
+      yield* this.#work(signal);
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  async *#work(signal: AbortSignal | undefined): AsyncGenerator<AgentEvent, void, void> {
     const tokenizer = this.model.requireTokenizer();
     const { maxContextLength } = this.model.config;
     const begin = this.#messages.length;
@@ -252,9 +282,8 @@ export class Agent implements AsyncDisposable {
           if (messageText(message) !== "" || recipientOf(message) !== undefined) this.#messages.push(message);
         }
       }
-    } catch (error) {
-      if (options.signal?.aborted && open && isAnswer(open)) this.#messages.push(open);
-      throw error;
+    } finally {
+      if (open && isAnswer(open)) this.#messages.push(open); // aborted, or nobody listens any more
     }
     const seconds = { prefill: (first - start) / 1000, decode: (performance.now() - first) / 1000 };
     return { generated, message, finishReason, wellFormed, seconds };

@@ -85,7 +85,7 @@ function cut(text: string, characters: number): string {
 
 /** The text, or as much of its start as fits in so many tokens. */
 export function cutToTokens(text: string, limit: number, tokenizer: Tokenizer): string {
-  if (text.length * 3 <= limit) return text; // at worst each byte is a token
+  if (text === "" || text.length * 3 <= limit) return text; // at worst each byte is a token
   const ids = tokenizer.encode(text);
   if (ids.length <= limit) return text;
   const kept = tokenizer.decode(ids.slice(0, Math.max(0, limit - 20))).replace(/\ufffd+$/, "");

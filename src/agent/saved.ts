@@ -1,5 +1,5 @@
 import { UsageError } from "../errors.ts";
-import type { Message, ReasoningEffort, Role } from "../harmony/index.ts";
+import { type Message, messageText, type ReasoningEffort, type Role } from "../harmony/index.ts";
 
 /** A conversation as it is kept in a file. */
 export interface SavedConversation {
@@ -10,7 +10,8 @@ export interface SavedConversation {
 
 /** JSON of a conversation, to be read by {@link parseConversation}. */
 export function conversationToJson(conversation: SavedConversation): string {
-  const { effort, instructions, messages } = conversation;
+  const { effort, instructions } = conversation;
+  const messages = conversation.messages.map((message) => ({ ...message, content: messageText(message) }));
   return `${JSON.stringify({ format: FORMAT, effort, instructions, messages }, undefined, 2)}\n`;
 }
 

@@ -123,6 +123,14 @@ export function number(min: number, max: number): (text: string) => number {
   };
 }
 
+/** Parses an option that is a day, such as 2026-11-24. */
+export function calendarDate(text: string): string {
+  const day = new Date(`${text}T00:00:00Z`);
+  const isDay = !Number.isNaN(day.getTime()) && day.toISOString().slice(0, 10) === text;
+  if (!isDay) throw new InvalidArgumentError("Expected a date such as 2026-11-24.");
+  return text;
+}
+
 /** Token ids from a JSON file: an array, or an object with an array `ids`. */
 export async function readIds(path: string): Promise<number[]> {
   const text = await readFile(path, "utf8").catch((cause: Error) => {

@@ -91,7 +91,7 @@ export class ChatView {
   status(text: string): void {
     if (!this.#out.isTTY) return;
     this.#newLine();
-    const width = Math.max(20, (this.#out.columns || 80) - 1);
+    const width = Math.max(1, (this.#out.columns || 80) - 1);
     this.#out.write(dim(printable(text, this.#out).slice(0, width), this.#out));
     this.#hasStatus = true;
   }

@@ -9,6 +9,7 @@ import { load } from "../generation/model.ts";
 import type { ReasoningEffort } from "../harmony/index.ts";
 import type { Tool } from "../tools/index.ts";
 import {
+  calendarDate,
   type EngineFlags,
   effortOption,
   engineFlags,
@@ -45,8 +46,8 @@ export function register(program: Command): void {
       "tokens to generate at a stretch (default: until the context is full)",
       integer(1),
     )
-    .option("--date <yyyy-mm-dd>", "date that the model is told", today())
-    .option("--fold", "show reasoning as one line (Ctrl-O unfolds)")
+    .option("--date <yyyy-mm-dd>", "date that the model is told", calendarDate, today())
+    .option("--fold", "show reasoning as one line (Ctrl-O unfolds it while the model thinks)")
     .option("--load <file>", "go on with a conversation that /save has written")
     .option("--yes", "let apply_patch change files without asking")
     .option("--no-history", "don't keep what was typed for the next time");
@@ -72,7 +73,7 @@ const HELP = `
 /effort low|medium|high   how long to think
 /tools [NAME …]           tools to use from now on: ${TOOL_NAMES.join(", ")}, or none
 /instructions [TEXT]      what the model is told to heed; without a text, nothing
-/fold                     reasoning as one line, or in full; Ctrl-O, also while it thinks
+/fold                     reasoning as one line, or in full; while it thinks, Ctrl-O does it
 /show                     what the latest answer has hidden: reasoning, long results
 /retry                    answer the latest question again
 /continue                 go on with an answer that was stopped or cut
@@ -83,7 +84,7 @@ A line that ends in \\ goes on in the next.`.trim();
 
 const COMMANDS = HELP.match(/\/\w+/g)!;
 
-async function run(options: Options): Promise<void> {
+async function run(options: Options, command: Command): Promise<void> {
   const { stdin, stdout } = process;
   const saved = options.load === undefined ? undefined : await readConversation(options.load);
   await using model = await load(modelPath(options.model), loadOptions(options));
@@ -93,7 +94,7 @@ async function run(options: Options): Promise<void> {
   let seed = options.seed ?? randomInt(2 ** 31);
   const view = new ChatView(stdout, options.fold ?? false);
   await using agent = new Agent(model, {
-    effort: saved?.effort ?? options.effort,
+    effort: saved && command.getOptionValueSource("effort") === "default" ? saved.effort : options.effort,
     date: options.date,
     ...(instructions !== undefined && { instructions }),
     ...(saved && { messages: saved.messages }),
@@ -110,29 +111,30 @@ async function run(options: Options): Promise<void> {
     const line = await input.next("> ", completions);
     if (line === undefined) break;
     const text = line.trim();
-    if (text === "/exit" || text === "/quit" || text === "/bye") break;
+    if (/^\/(exit|quit|bye)$/i.test(text)) break;
     if (text === "") continue;
     try {
-      if (/^\/[a-z]+(\s|$)/.test(text)) await command(text);
+      if (/^\/[a-z]+(\s|$)/i.test(text)) await obey(text);
       else await answer((signal) => agent.run(text, { signal }));
     } catch (error) {
-      if (!(error instanceof GptOssError)) throw error;
+      const isKnown = error instanceof GptOssError || (error instanceof Error && "syscall" in error);
+      if (!isKnown) throw error;
       view.note(error.message);
     }
     if (options.history && input.isInteractive) await writeHistory(input.history);
   }
   if (input.isInteractive) stdout.write("\n");
 
-  async function command(text: string): Promise<void> {
+  async function obey(text: string): Promise<void> {
     const [name = "", ...words] = text.split(/\s+/);
     const rest = text.slice(name.length).trim();
-    switch (name) {
+    switch (name.toLowerCase()) {
       case "/help":
         view.note(HELP);
         break;
       case "/effort":
         if (!isEffort(rest))
-          throw new UsageError("no such effort", { expected: "low, medium or high", found: rest });
+          throw new UsageError("no such effort", { expected: "low, medium or high", found: rest || "none" });
         agent.effort = rest;
         view.note(`effort ${rest}`);
         break;
@@ -168,7 +170,7 @@ async function run(options: Options): Promise<void> {
         break;
       case "/save":
         if (rest === "") throw new UsageError("no file to save to", { hint: "/save FILE" });
-        await writeFile(rest, conversationToJson({ ...conversation(), messages: agent.messages }));
+        await writeFile(atHome(rest), conversationToJson({ ...conversation(), messages: agent.messages }));
         view.note(`${agent.messages.length} messages in ${rest}`);
         break;
       case "/load": {
@@ -241,8 +243,13 @@ function isEffort(text: string): text is ReasoningEffort {
   return text === "low" || text === "medium" || text === "high";
 }
 
+/** A path as the user's shell would have read it. */
+function atHome(path: string): string {
+  return path.startsWith("~/") ? join(homedir(), path.slice(2)) : path;
+}
+
 async function readConversation(path: string): Promise<ReturnType<typeof parseConversation>> {
-  const text = await readFile(path, "utf8").catch((cause: Error) => {
+  const text = await readFile(atHome(path), "utf8").catch((cause: Error) => {
     throw new UsageError("can't read the conversation", { where: path, found: cause.message, cause });
   });
   return parseConversation(text, path);

@@ -70,7 +70,8 @@ function titles(schema: unknown): { name: string; description: string | null } {
 }
 
 async function read(path: string): Promise<string> {
-  return await readFile(path, "utf8").catch((cause: Error) => {
+  const text = await readFile(path, "utf8").catch((cause: Error) => {
     throw new UsageError("can't read the format", { where: path, found: cause.message, cause });
   });
+  return text.replace(/^\ufeff/, "");
 }

@@ -6,6 +6,7 @@ import type { GeneratedToken, GenerateOptions } from "../generation/generate.ts"
 import { load, type Model } from "../generation/model.ts";
 import type { Message, ReasoningEffort } from "../harmony/index.ts";
 import {
+  calendarDate,
   type EngineFlags,
   effortOption,
   engineFlags,
@@ -63,7 +64,7 @@ export function register(program: Command): void {
     .option("--logprobs <n>", "with --json: also the n most probable tokens at each step", integer(0), 0)
     .addOption(effortOption())
     .option("--instructions <text>", "instructions for the developer message")
-    .option("--date <yyyy-mm-dd>", "date that the model is told", today());
+    .option("--date <yyyy-mm-dd>", "date that the model is told", calendarDate, today());
   formatFlags(command);
   engineFlags(command).option("--json", "print {ids, text, logprobs, finish_reason, timing}").action(run);
 }

@@ -11,7 +11,8 @@ export class LineInput implements Disposable {
   history: string[];
   readonly #pipe: AsyncIterator<string> | undefined;
   #open: Interface | undefined;
-  /** Typed while the program worked. */
+  /** Typed while the program worked: whole inputs, and the beginning of one. */
+  readonly #inputsAhead: string[] = [];
   #ahead = "";
   #onAnswer: ((yes: boolean) => void) | undefined;
 
@@ -61,6 +62,7 @@ export class LineInput implements Disposable {
       this.#open = open;
       let interrupted = false;
       const finish = (text: string | undefined): void => {
+        if (lines.length > 0 && open.line !== "") this.#out.write("\n"); // what was pasted has no line end
         resolve(text); // the first time counts: closing gets here again
         this.#open = undefined;
         open.close();
@@ -84,8 +86,8 @@ export class LineInput implements Disposable {
         if (lines.length === 0) finish(undefined);
       });
       open.prompt();
-      const ahead = this.#ahead;
-      this.#ahead = "";
+      const ahead = this.#inputsAhead.shift() ?? this.#ahead.slice();
+      if (ahead === this.#ahead) this.#ahead = "";
       if (ahead !== "") open.write(ahead);
     });
   }
@@ -98,7 +100,13 @@ export class LineInput implements Disposable {
       if (data.includes(0x0f)) onKey("fold");
       else if (data.includes(0x03)) onKey("interrupt");
       else if (this.#onAnswer) this.#onAnswer(/^y$/i.test(data.toString()));
-      else this.#ahead += data.toString();
+      else {
+        this.#ahead += data.toString(); // a piece with several lines was pasted, and is one input
+        if (/[\r\n]$/.test(this.#ahead)) {
+          this.#inputsAhead.push(this.#ahead);
+          this.#ahead = "";
+        }
+      }
     };
     if (this.isInteractive) {
       this.#in.setRawMode(true);

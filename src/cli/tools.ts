@@ -1,5 +1,6 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
@@ -95,6 +96,10 @@ export class Toolbox {
 
   async #make(name: string): Promise<readonly Tool[]> {
     const { pythonPackages, root, mcp } = this.#flags;
+    for (const folder of [name === "apply_patch" && root, name === "python" && pythonPackages]) {
+      if (folder && !statSync(folder, { throwIfNoEntry: false })?.isDirectory())
+        throw new UsageError("no such folder", { where: folder });
+    }
     if (name === "python")
       return [
         pythonTool({ prewarm: true, ...(pythonPackages !== undefined && { packages: pythonPackages }) }),
@@ -127,7 +132,7 @@ export class Toolbox {
     if (search === "you") return you({ apiKey: key("YDC_API_KEY") });
     if (search !== undefined && /^https?:\/\//.test(search)) return searxng({ url: search });
     if (search !== undefined) {
-      if (existsSync(search)) return localWeb(search);
+      if (existsSync(join(search, "index.json"))) return localWeb(search);
       throw new UsageError("nowhere to search", {
         expected: "an http address, exa, you, or a folder of pages with an index.json",
         found: search,

@@ -92,7 +92,7 @@ export class KvCache implements Disposable {
    */
   rewind(to: number): Promise<number> {
     return this.#inTurn(async () => {
-      const target = Math.min(to, this.length);
+      const target = Math.max(0, Math.min(Math.trunc(to), this.length));
       this.#free(this.#checkpoints.filter(({ position }) => position > target));
       this.#checkpoints = this.#checkpoints.filter(({ position }) => position <= target);
       const layers = this.#slidingLayers();

@@ -64,6 +64,12 @@ export function functionTool<T = Arguments>({
   if (!NAME.test(name)) {
     throw new UsageError("a function's name is letters, digits, _ and -, at most 64", { found: name });
   }
+  if (timeoutMs !== undefined && !(timeoutMs > 0))
+    throw new UsageError("timeoutMs is out of range", {
+      where: name,
+      expected: "more than 0",
+      found: timeoutMs,
+    });
   const schema = isSchemaObject(parameters) ? jsonSchemaOf(parameters, name) : parameters;
   const validate = isSchemaObject(parameters) ? byStandard(parameters) : byJsonSchema<T>(parameters);
 

@@ -160,7 +160,7 @@ export class Meaning {
         pointer,
         "not",
         "this kind of negation isn't supported",
-        "Supported: not of a type, const or enum.",
+        "Supported: not of a type, or of texts, booleans and null by const or enum.",
       );
     if (!isObject(not) || keywords.length !== 1) return give();
     if (keywords[0] === "type") {

@@ -49,7 +49,7 @@ export async function checkUrl(address: string, allowPrivate: AllowPrivate): Pro
   if (url.username || url.password) throw new Error("addresses with a user name or password can't be opened");
   if (isAllowed(url, allowPrivate)) return url;
   if (!PORTS.has(url.port)) throw new Error(`port ${url.port} can't be opened`);
-  const host = url.hostname.replace(/\.$/, "");
+  const host = url.hostname.replace(/\.+$/, "");
   const isLiteral = host.startsWith("[") || /^[\d.]+$/.test(host);
   const isPublic = isLiteral ? await isPublicAddress(host) : host.includes(".") && !PRIVATE_NAME.test(host);
   if (!isPublic) throw new Error(PRIVATE);

@@ -6,7 +6,7 @@
  */
 export const RUNNER: string = String.raw`
 def _module():
-    import ast, asyncio, base64, builtins, inspect, io, json, linecache, os, sys, time, traceback, types, warnings
+    import ast, asyncio, base64, builtins, errno, inspect, io, json, linecache, os, socket, sys, time, traceback, types, warnings
     from asyncio import events
 
     FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -17,6 +17,12 @@ def _module():
     main = types.ModuleType("__main__")
     main.__builtins__ = builtins
     dumps, encode = json.dumps, base64.b64encode
+
+    def no_network(*_, **__):
+        raise OSError(errno.ENETUNREACH, "Network is unreachable: this Python has none")
+
+    # or it would wait until the time is over
+    socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = no_network
 
     class Stream(io.TextIOBase):
         encoding = "utf-8"

@@ -421,6 +421,48 @@ describe("a conversation", () => {
     expect(prompts[1]).toContain("get_weather");
   });
 
+  test("one turn at a time: another is refused, and changes nothing", async () => {
+    const { agent } = start([thought("Hm.") + answer("One two three.")]);
+    for await (const event of agent.run("Count.")) {
+      if (event.type !== "reasoning") continue;
+      await expect(collect(agent.run("Again."))).rejects.toThrow(/at work/);
+      await expect(collect(agent.resume())).rejects.toThrow(/at work/);
+      expect(() => agent.clear()).toThrow(/at work/);
+      expect(() => agent.takeBack()).toThrow(/at work/);
+    }
+    expect(agent.messages.map(({ channel, role }) => channel ?? role)).toEqual(["user", "analysis", "final"]);
+    await collect(agent.run("Again."));
+  });
+
+  test("questions can be taken back, all of a conversation that had outgrown the context", async () => {
+    const { model, prompts } = scriptedModel([answer("Well. ".repeat(20))], 600);
+    const agent = new Agent(model);
+    for (let i = 0; i < 6; i++) await collect(agent.run(`Question ${i}. ${"More of it. ".repeat(8)}`));
+    while (agent.messages.length > 0) agent.takeBack();
+    await collect(agent.run("The last one?"));
+    expect(prompts.at(-1)).toContain("The last one?");
+  });
+
+  test("an answer that nobody listens to any more is kept as far as it went", async () => {
+    const { agent } = start([answer("One two three four.")]);
+    for await (const event of agent.run("Count."))
+      if (event.type === "text" && event.delta.includes("two")) break;
+    expect(agent.messages.at(-1)).toMatchObject({ content: expect.stringMatching(/^One two/) });
+    expect(agent.isUnfinished).toBe(true);
+  });
+
+  test("messages that the agent writes itself are refused, and a conversation without a question is kept", async () => {
+    const { model, prompts } = scriptedModel([answer("Hi.")]);
+    expect(() => new Agent(model, { messages: [{ role: "developer", content: "Be brief." }] })).toThrow(
+      /role developer/,
+    );
+    const agent = new Agent(model, {
+      messages: [{ role: "assistant", channel: "commentary", content: "Welcome." }],
+    });
+    await collect(agent.run("Hello"));
+    expect(prompts[0]).toContain("Welcome.");
+  });
+
   test("two tools of one name are refused", async () => {
     const { agent } = start([answer("Hi.")], { tools: [weatherTool(), weatherTool()] });
     await expect(collect(agent.run("Hello"))).rejects.toThrow(/functions\.get_weather/);

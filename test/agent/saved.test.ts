@@ -20,6 +20,12 @@ test("a conversation is read as it was written", () => {
   expect(parseConversation(conversationToJson(plain), "x.json")).toEqual(plain);
 });
 
+test("content in parts is kept as its text", () => {
+  const parts = [{ type: "text", text: "6 · " } as const, { type: "text", text: "7?" } as const];
+  const saved = conversationToJson({ effort: "low", messages: [{ role: "user", content: parts }] });
+  expect(parseConversation(saved, "x.json").messages).toEqual([{ role: "user", content: "6 · 7?" }]);
+});
+
 test.each([
   ["", /x\.json.*JSON/],
   ["[]", /x\.json.*an object/],

@@ -29,7 +29,7 @@ test("questions on a pipe are answered in turn, commands and their errors among 
     "/effort high",
     "/effort extreme",
     "/bogus",
-    "What is 5 + 6?",
+    "What is 45 + 36?",
     "/retry",
     `/save ${file}`,
     "/new",
@@ -37,14 +37,17 @@ test("questions on a pipe are answered in turn, commands and their errors among 
     `/load ${file}`,
     "/tools hammer",
     `/load ${folder}/nothing.json`,
+    `/save ${folder}/no/folder.json`,
+    "/Help",
   ]);
   expect(status).toBe(0);
   expect(out).toContain("47 + 38 = 85.\neffort high\nno such effort: expected low, medium or high");
   expect(out).toContain("no such command: /bogus");
-  expect(out.match(/^5 \+ 6 = 11\.$/gm)).toHaveLength(2);
+  expect(out.match(/^45 \+ 36 = 81\.$/gm)).toHaveLength(2);
   expect(out).toMatch(/\d messages in .*conversation\.json\na new conversation\nthere is no question yet/);
   expect(out).toMatch(/\d messages from .*conversation\.json\nno such tool: .*hammer/);
   expect(out).toMatch(/can't read the conversation .*nothing\.json/);
+  expect(out).toMatch(/ENOENT.*folder\.json[\s\S]*\/effort low\|medium\|high/);
 
   const saved = JSON.parse(await readFile(file, "utf8"));
   expect(saved.effort).toBe("high");
@@ -57,7 +60,7 @@ test("questions on a pipe are answered in turn, commands and their errors among 
 test("a saved conversation is gone on with from the command line", async () => {
   const file = join(folder, "conversation.json");
   const { out, status } = await chat(["/retry"], "--load", file);
-  expect([out.includes("5 + 6 = 11."), status]).toEqual([true, 0]);
+  expect([out.includes("45 + 36 = 81."), status]).toEqual([true, 0]);
 });
 
 const usage: Usage = {

@@ -3,8 +3,8 @@ import type { JsonSchema, ToolDescription } from "../harmony/index.ts";
 import type { Tool } from "../tools/tool.ts";
 
 /**
- * What the arguments of each function must be, by recipient. Left out are built-in tools, functions whose arguments aren't an object, and
- * those whose schema has keywords that can't be enforced: there the function itself has to check.
+ * What the arguments of each function must be, by recipient. Left out are built-in tools, functions whose arguments
+ * aren't an object, and those whose schema has keywords that can't be enforced: there the function itself has to check.
  */
 export function callFormats(tools: readonly Tool[]): Map<string, Grammar> {
   const formats = new Map<string, Grammar>();
@@ -35,7 +35,7 @@ function objectGrammar(parameters: ToolDescription["parameters"]): Grammar | und
   if (typeof schema !== "object" || schema === null) return undefined;
   if ((schema as { type?: unknown }).type !== "object") return undefined;
   try {
-    return schemaGrammar(schema as JsonSchema);
+    return jsonSchemaGrammar(schema);
   } catch (error) {
     if (error instanceof GrammarError) return undefined;
     throw error;

@@ -63,7 +63,7 @@ export function namespaces(tools: readonly Tool[]): ToolNamespace[] {
  * The conversation as the model is to see it: reasoning of earlier turns, and calls and replies on its channel, are gone
  * once they led to an answer; those of the current turn stay.
  */
-export function withoutSpentReasoning(messages: readonly Message[]): Message[] {
+function withoutSpentReasoning(messages: readonly Message[]): Message[] {
   const lastQuestion = messages.findLastIndex(({ role }) => role === "user");
   return messages.filter(({ channel }, index) => index > lastQuestion || channel !== "analysis");
 }

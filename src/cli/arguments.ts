@@ -4,7 +4,6 @@ import { fileURLToPath } from "node:url";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "../errors.ts";
 import type { LoadOptions } from "../generation/model.ts";
-import { developerMessage, type Message, type ReasoningEffort, systemMessage } from "../harmony/index.ts";
 import { DIALECTS, type DialectName } from "../numerics/dialects.ts";
 import { loadProgress } from "./progress.ts";
 
@@ -123,6 +122,14 @@ export function number(min: number, max: number): (text: string) => number {
   };
 }
 
+/** Text of a file that the user named; `what` it should hold is for the error. */
+export async function readText(path: string, what: string): Promise<string> {
+  const text = await readFile(path, "utf8").catch((cause: Error) => {
+    throw new UsageError(`can't read ${what}`, { where: path, found: cause.message, cause });
+  });
+  return text.replace(/^\ufeff/, ""); // a byte order mark
+}
+
 /** Parses an option that is a day, such as 2026-11-24. */
 export function calendarDate(text: string): string {
   const day = new Date(`${text}T00:00:00Z`);
@@ -133,9 +140,7 @@ export function calendarDate(text: string): string {
 
 /** Token ids from a JSON file: an array, or an object with an array `ids`. */
 export async function readIds(path: string): Promise<number[]> {
-  const text = await readFile(path, "utf8").catch((cause: Error) => {
-    throw new UsageError("can't read the token ids", { where: path, found: cause.message, cause });
-  });
+  const text = await readText(path, "the token ids");
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -155,15 +160,4 @@ export async function readIds(path: string): Promise<number[]> {
     });
   }
   return ids as number[];
-}
-
-/** What a conversation opens with: the system message, and instructions if the user gave some. */
-export function preamble(options: {
-  effort: ReasoningEffort;
-  date: string;
-  instructions?: string;
-}): Message[] {
-  const { effort, date, instructions } = options;
-  const system = systemMessage({ reasoningEffort: effort, conversationStartDate: date });
-  return instructions === undefined ? [system] : [system, developerMessage(instructions)];
 }

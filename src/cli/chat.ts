@@ -18,6 +18,7 @@ import {
   modelOption,
   modelPath,
   number,
+  readText,
 } from "./arguments.ts";
 import { ChatView } from "./chat-view.ts";
 import { LineInput } from "./line-input.ts";
@@ -249,10 +250,7 @@ function atHome(path: string): string {
 }
 
 async function readConversation(path: string): Promise<ReturnType<typeof parseConversation>> {
-  const text = await readFile(atHome(path), "utf8").catch((cause: Error) => {
-    throw new UsageError("can't read the conversation", { where: path, found: cause.message, cause });
-  });
-  return parseConversation(text, path);
+  return parseConversation(await readText(atHome(path), "the conversation"), path);
 }
 
 /** What was typed in earlier chats, a line each, latest last; only its owner can read it. */

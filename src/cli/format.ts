@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
 import { type Grammar, gbnfGrammar, jsonSchemaGrammar, regexGrammar } from "../grammar/index.ts";
-import { developerMessage, type Message, type ResponseFormat } from "../harmony/index.ts";
+import type { ResponseFormat } from "../harmony/index.ts";
+import { readText } from "./arguments.ts";
 
 /** What the answer must be, by at most one of these. */
 export interface FormatFlags {
@@ -34,9 +34,10 @@ export async function answerFormat({
     throw new UsageError("--schema, --regex and --grammar exclude each other");
   }
   if (regex !== undefined) return { grammar: regexGrammar(regex), told: undefined };
-  if (grammar !== undefined) return { grammar: gbnfGrammar(await read(grammar)), told: undefined };
+  if (grammar !== undefined)
+    return { grammar: gbnfGrammar(await readText(grammar, "the format")), told: undefined };
   if (schema === undefined) return undefined;
-  const text = await read(schema);
+  const text = await readText(schema, "the format");
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -44,17 +45,6 @@ export async function answerFormat({
     throw new UsageError("not a JSON file", { where: schema, found: (cause as Error).message, cause });
   }
   return { grammar: jsonSchemaGrammar(json), told: { ...titles(json), schema: text } };
-}
-
-/** The conversation's opening, with a developer message that tells of the format. */
-export function withFormat(
-  opening: readonly Message[],
-  told: ResponseFormat | undefined,
-  instructions?: string,
-): Message[] {
-  if (!told) return [...opening];
-  const others = opening.filter(({ role }) => role !== "developer");
-  return [...others, developerMessage(instructions ?? null, { responseFormats: [told] })];
 }
 
 function titles(schema: unknown): { name: string; description: string | null } {
@@ -67,11 +57,4 @@ function titles(schema: unknown): { name: string; description: string | null } {
           .slice(0, 64)
       : "";
   return { name: name || "response", description: typeof description === "string" ? description : null };
-}
-
-async function read(path: string): Promise<string> {
-  const text = await readFile(path, "utf8").catch((cause: Error) => {
-    throw new UsageError("can't read the format", { where: path, found: cause.message, cause });
-  });
-  return text.replace(/^\ufeff/, "");
 }

@@ -1,5 +1,6 @@
 import { text as readAll } from "node:stream/consumers";
 import type { Command } from "commander";
+import { openingMessages } from "../agent/prompt.ts";
 import { UsageError } from "../errors.ts";
 import { type ChatToken, chat } from "../generation/chat.ts";
 import type { GeneratedToken, GenerateOptions } from "../generation/generate.ts";
@@ -15,10 +16,9 @@ import {
   modelOption,
   modelPath,
   number,
-  preamble,
   readIds,
 } from "./arguments.ts";
-import { type AnswerFormat, answerFormat, type FormatFlags, formatFlags, withFormat } from "./format.ts";
+import { type AnswerFormat, answerFormat, type FormatFlags, formatFlags } from "./format.ts";
 import { dim, printable, today } from "./terminal.ts";
 
 interface Options extends EngineFlags, FormatFlags {
@@ -78,7 +78,7 @@ async function run(prompt: string | undefined, options: Options): Promise<void> 
   if (format && (ids || options.stop.length > 0)) {
     throw new UsageError("a format of the answer excludes --ids and --stop");
   }
-  const opening = withFormat(preamble(options), format?.told, options.instructions);
+  const opening = openingMessages({ ...options, tools: [], responseFormat: format?.told });
   const messages = ids ? [] : [...opening, question(await readPrompt(prompt))];
 
   const start = performance.now();

@@ -86,8 +86,11 @@ export class LineInput implements Disposable {
         if (lines.length === 0) finish(undefined);
       });
       open.prompt();
-      const ahead = this.#inputsAhead.shift() ?? this.#ahead.slice();
-      if (ahead === this.#ahead) this.#ahead = "";
+      let ahead = this.#inputsAhead.shift();
+      if (ahead === undefined) {
+        ahead = this.#ahead;
+        this.#ahead = "";
+      }
       if (ahead !== "") open.write(ahead);
     });
   }

@@ -1,5 +1,4 @@
 import { existsSync, statSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
@@ -20,6 +19,7 @@ import {
   type Tool,
   you,
 } from "../tools/index.ts";
+import { readText } from "./arguments.ts";
 
 /** A few pages to browse without a network, which the small checkpoint was trained for. */
 const LITTLE_WEB = fileURLToPath(new URL("../../golden/web", import.meta.url));
@@ -108,10 +108,7 @@ export class Toolbox {
     if (name === "apply_patch") return [applyPatchTool({ root })];
     if (mcp === undefined)
       throw new UsageError("no MCP servers", { hint: "Name the file that lists them by --mcp." });
-    const text = await readFile(mcp, "utf8").catch((cause: Error) => {
-      throw new UsageError("can't read the MCP servers", { where: mcp, found: cause.message, cause });
-    });
-    const servers = readMcpConfig(text, mcp);
+    const servers = readMcpConfig(await readText(mcp, "the MCP servers"), mcp);
     const prefixed = servers.length > 1;
     const tools = await Promise.all(
       servers.map(({ name, server }) => mcpTools(server, prefixed ? { prefix: name } : {})),

@@ -2,7 +2,7 @@ import type { Header } from "./header.ts";
 import type { ToolDescription, ToolNamespace } from "./tools.ts";
 
 /** Whom a message calls. */
-export interface ToolCall {
+export interface CalledTool {
   readonly namespace: ToolNamespace;
   /** Undefined if the namespace itself is called, as `python` is. */
   readonly tool: ToolDescription | undefined;
@@ -19,7 +19,7 @@ export interface ToolCall {
 export function resolveRecipient(
   header: Pick<Header, "role" | "recipient">,
   namespaces: readonly ToolNamespace[],
-): ToolCall | undefined {
+): CalledTool | undefined {
   if (header.role !== "assistant" || header.recipient === undefined) return undefined;
   const name = header.recipient.split("<", 1)[0]!.trim();
   for (const each of [name, name.replace(/(?:json|code)$/, "")]) {
@@ -29,8 +29,8 @@ export function resolveRecipient(
   return undefined;
 }
 
-function find(name: string, namespaces: readonly ToolNamespace[]): ToolCall | undefined {
-  const calls = namespaces.flatMap<ToolCall>((namespace) =>
+function find(name: string, namespaces: readonly ToolNamespace[]): CalledTool | undefined {
+  const calls = namespaces.flatMap<CalledTool>((namespace) =>
     namespace.tools.length === 0
       ? [{ namespace, tool: undefined }]
       : namespace.tools.map((tool) => ({ namespace, tool })),

@@ -1,4 +1,4 @@
-export { resolveRecipient, type ToolCall } from "./calls.ts";
+export { type CalledTool, resolveRecipient } from "./calls.ts";
 export { developerText, hasFunctions, systemText } from "./content.ts";
 export { HarmonyError } from "./errors.ts";
 export type { Header } from "./header.ts";

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
-import { withFormat } from "../../src/cli/format.ts";
-import { developerMessage, renderConversation, systemMessage } from "../../src/harmony/index.ts";
+import { openingMessages } from "../../src/agent/prompt.ts";
+import { renderConversation } from "../../src/harmony/index.ts";
 import { tokenizer } from "../support/scripted-model.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
@@ -82,9 +82,9 @@ test.each([
 });
 
 test("the model is told of the schema behind the instructions", () => {
-  const told = { name: "report", description: "What comes out", schema: '{"type":"object"}' };
-  const opening = [systemMessage(), developerMessage("Be brief.")];
-  const text = tokenizer.decode(renderConversation(tokenizer, withFormat(opening, told, "Be brief.")));
+  const responseFormat = { name: "report", description: "What comes out", schema: '{"type":"object"}' };
+  const opening = openingMessages({ effort: "medium", instructions: "Be brief.", tools: [], responseFormat });
+  const text = tokenizer.decode(renderConversation(tokenizer, opening));
   expect(text).toContain(
     '# Instructions\n\nBe brief.\n\n# Response Formats\n\n## report\n\n// What comes out\n{"type":"object"}<|end|>',
   );

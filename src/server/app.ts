@@ -8,6 +8,7 @@ import { methodsOf } from "./methods.ts";
 import { metricsRoutes } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { observe } from "./observe.ts";
+import { pageRoutes } from "./page/routes.ts";
 import { type AccessOptions, checkHost, checkKey, checkOrigin, identify } from "./security.ts";
 
 /** The whole server as one handler. */
@@ -39,7 +40,7 @@ export function createApp(context: ServerContext, access: AccessOptions): Hono<S
   app.route("/", metricsRoutes(context));
   app.route("/", modelRoutes(context));
   // responses: app.route("/", responsesRoutes(context));
-  // page: app.route("/", pageRoutes());
+  app.route("/", pageRoutes());
 
   app.notFound((c) => {
     const allowed = methodsOf(app, c.req.path);

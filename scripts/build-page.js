@@ -1,7 +1,7 @@
 /**
  * The chat page, from src/server/page/client/ to dist/: one readable script with what it imports, and the other files as they are.
  */
-import { cp, mkdir, readFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "vite";
 
@@ -17,7 +17,8 @@ const licences = {
     let source = "";
     for (const folder of new Set(folders.filter(Boolean))) {
       const { name, version } = JSON.parse(await readFile(`${folder}package.json`, "utf8"));
-      const text = await readFile(`${folder}LICENSE`, "utf8").catch(() => readFile(`${folder}LICENSE-MIT.txt`, "utf8"));
+      const file = (await readdir(folder)).find((entry) => /^licen[cs]e/i.test(entry));
+      const text = await readFile(`${folder}${file}`, "utf8");
       source += `${name} ${version}\n\n${text.trim()}\n\n\n`;
     }
     this.emitFile({ type: "asset", fileName: "licences.txt", source });

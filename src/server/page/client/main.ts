@@ -229,4 +229,4 @@ if (kept) {
   scrollToEnd();
 }
 void connect();
-if (matchMedia("(hover: hover)").matches) question.focus(); // elsewhere that would bring up a keyboard
+if (!matchMedia("(pointer: coarse)").matches) question.focus(); // elsewhere that would bring up a keyboard

@@ -9,11 +9,14 @@ const parser = new MarkdownIt("default", { html: false, linkify: false });
 const ELEMENTS: ReadonlySet<string> = new Set(
   "p h1 h2 h3 h4 h5 h6 ul ol li blockquote hr table thead tbody tr th td strong em s a".split(" "),
 );
+/** Characters of a paragraph; the parser takes quadratic time for nonsense, and longer ones are shown as they are. */
+const LONGEST = 20_000;
 const SAFE_ADDRESS = /^(?:https?|mailto):/i;
 
 /** Where a block stands: what `updateMarkdown` keeps when it hasn't changed. */
 interface Block {
   readonly source: string;
+  /** None: the source is shown as it is. */
   readonly tokens: readonly Token[];
 }
 
@@ -26,9 +29,10 @@ export function updateMarkdown(parent: Element, text: string): void {
   let same = 0;
   while (same < blocks.length && before[same] === blocks[same]!.source) same++;
   while (parent.childNodes.length > same) parent.lastChild!.remove();
-  for (const { tokens } of blocks.slice(same)) {
+  for (const { tokens, source } of blocks.slice(same)) {
     const root = parent.ownerDocument.createElement("div");
-    build(root, tokens);
+    if (tokens.length > 0) build(root, tokens);
+    else root.textContent = source;
     parent.append(root);
   }
   shown.set(
@@ -38,13 +42,18 @@ export function updateMarkdown(parent: Element, text: string): void {
 }
 
 function blocksOf(text: string): Block[] {
+  const paragraphs = text.split(/\n\s*\n/);
+  if (paragraphs.some(({ length }) => length > LONGEST)) return [{ source: text, tokens: [] }];
   const lines = text.split("\n");
+  const environment: Parameters<typeof parser.parse>[1] = {};
+  const tokens = parser.parse(text, environment);
+  const references = JSON.stringify(environment.references ?? {}); // they may stand below what refers to them
   const blocks: { source: string; tokens: Token[] }[] = [];
-  for (const token of parser.parse(text, {})) {
-    const begins = token.level === 0 && token.nesting >= 0;
-    if (begins) {
+  for (const token of tokens) {
+    if (token.level === 0 && token.nesting >= 0) {
       const [from, to] = token.map ?? [0, 0];
-      blocks.push({ source: `${token.type} ${lines.slice(from, to).join("\n")}`, tokens: [] });
+      const source = `${token.type} ${references} ${lines.slice(from, to).join("\n")}`;
+      blocks.push({ source, tokens: [] });
     }
     blocks.at(-1)!.tokens.push(token);
   }

@@ -8,6 +8,7 @@ import { methodsOf } from "./methods.ts";
 import { metricsRoutes } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { observe } from "./observe.ts";
+import { responsesRoutes } from "./responses/index.ts";
 import { type AccessOptions, checkHost, checkKey, checkOrigin, identify } from "./security.ts";
 
 /** The whole server as one handler. */
@@ -38,7 +39,7 @@ export function createApp(context: ServerContext, access: AccessOptions): Hono<S
   app.route("/", healthRoutes(context));
   app.route("/", metricsRoutes(context));
   app.route("/", modelRoutes(context));
-  // responses: app.route("/", responsesRoutes(context));
+  app.route("/", responsesRoutes(context));
   // page: app.route("/", pageRoutes());
 
   app.notFound((c) => {

@@ -81,7 +81,7 @@ const mcpCall = z.looseObject({
   name: z.string().min(1).max(256),
   arguments: z.string(),
   output: anyText,
-  error: z.unknown(),
+  error: z.unknown().optional(),
 });
 
 const mcpListTools = z.looseObject({ type: z.literal("mcp_list_tools"), id: id.nullish() });
@@ -131,7 +131,7 @@ const toolSchema: z.ZodType<RequestTool> = z
         strict: z.boolean().nullish(),
       }),
       z.looseObject({ type: z.enum(WEB_SEARCH), filters: z.looseObject({}).nullish() }),
-      z.looseObject({ type: z.literal("code_interpreter"), container: z.unknown() }),
+      z.looseObject({ type: z.literal("code_interpreter"), container: z.unknown().optional() }),
       z.looseObject({
         type: z.literal("mcp"),
         server_label: z.string().min(1).max(256),
@@ -140,7 +140,7 @@ const toolSchema: z.ZodType<RequestTool> = z
         allowed_tools: z
           .union([z.array(z.string()), z.looseObject({ tool_names: z.array(z.string()) })])
           .nullish(),
-        require_approval: z.unknown(),
+        require_approval: z.unknown().optional(),
       }),
     ],
     { error: "a tool is of type function, web_search, code_interpreter or mcp" },

@@ -116,6 +116,7 @@ class SqliteStore implements ResponseStore {
   readonly #now: () => number;
   #bytes: number;
   #nextSweep = 0;
+  #isClosed = false;
 
   constructor(database: Database, options: StoreOptions, unlock: () => void) {
     this.#database = database;
@@ -202,6 +203,8 @@ class SqliteStore implements ResponseStore {
   }
 
   async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#database.close();
     this.#unlock();
   }

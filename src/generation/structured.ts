@@ -168,7 +168,8 @@ export class StructuredStream {
     const sources = free.map((channel) => channel + type);
     if (this.#mustCall && this.#hasReasoned) sources.length = 0;
     const to = this.#to();
-    if (to !== "") sources.push(`(?:analysis|commentary)${to}${afterCall}`);
+    const callChannel = this.#mustCall ? "commentary" : "(?:analysis|commentary)";
+    if (to !== "") sources.push(`${callChannel}${to}${afterCall}`);
     return { text: this.#matcher(`(?:${sources.join("|")})`), exit: "<|message|>" };
   }
 

@@ -59,7 +59,7 @@ export interface ServerContext {
   readonly builtInTools: BuiltInTools;
   /** Where responses are kept. */
   store(): Promise<ResponseStore>;
-  /** An id that can't be guessed, such as `chatcmpl-…`. */
+  /** An id that can't be guessed, behind a prefix such as `chatcmpl-` or `resp_`. */
   newId(prefix: string): string;
   /** Milliseconds since 1970. */
   now(): number;

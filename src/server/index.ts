@@ -94,7 +94,7 @@ export function createServer(model: Model, options: ServerOptions = {}): GptOssS
       store ??= openStore({ now });
       return store;
     },
-    newId: (prefix) => `${prefix}-${randomUUID().replaceAll("-", "")}`,
+    newId: (prefix) => prefix + randomUUID().replaceAll("-", ""),
     now,
     today: options.today ?? (() => new Date(now()).toISOString().slice(0, 10)),
   };

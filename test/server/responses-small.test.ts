@@ -53,6 +53,16 @@ describe("responses of the small checkpoint", () => {
     expect(second.output_text).toMatch(/21/);
   });
 
+  it("calls the function that it has to call, whatever was asked", async () => {
+    const input = "Who are you?";
+    for (const tool_choice of ["required", { type: "function", name: "get_weather" }] as const) {
+      const { output } = await client.responses.create({ ...low, tools, input, tool_choice });
+      const call = output.at(-1) as OpenAI.Responses.ResponseFunctionToolCall;
+      expect(call).toMatchObject({ type: "function_call", name: "get_weather", status: "completed" });
+      expect(Object.keys(JSON.parse(call.arguments))).toEqual(["city"]);
+    }
+  });
+
   it("fills a zod schema, and the client parses it", async () => {
     const person = z.object({ name: z.string(), age: z.int() });
     const { output_parsed } = await client.responses.parse({

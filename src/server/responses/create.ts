@@ -52,7 +52,7 @@ export class Creation {
     checkTools(request, context);
     const store = await context.store();
     const earlier = await conversationBefore(request, store);
-    const input = await readInput(request.input ?? [], earlier, store, (prefix) => newId(context, prefix));
+    const input = await readInput(request.input ?? [], earlier, store, context.newId);
     const messages = [...earlier, ...input].flatMap((item) => item.messages);
     if (messages.length === 0)
       throw invalid("input", "'input' says nothing to answer.", "missing_required_parameter");
@@ -92,7 +92,7 @@ export class Creation {
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
-    const id = newId(context, "resp");
+    const id = context.newId("resp_");
     this.response = newResponse(request, id, served.id, served.model, this.#seconds());
   }
 
@@ -145,9 +145,9 @@ export class Creation {
 
   /** Waits for leave, opens the tools and renders the prompt. */
   async #prepare(): Promise<Prepared> {
-    const { limits } = this.#context;
     const request = this.#request;
     const slot = await admit(this.#context, this.#info);
+    slot.begin();
     let tools: OpenTools | undefined;
     try {
       const format = formatOf(request);
@@ -165,17 +165,17 @@ export class Creation {
         tools,
         tokenizer: this.#served.model.requireTokenizer(),
         withLogprobs: request.include.includes("message.output_text.logprobs"),
-        newId: (prefix) => newId(this.#context, prefix),
+        newId: this.#context.newId,
       });
       const job: Job = {
         request,
+        context: this.#context,
         served: this.#served,
-        limits,
+        info: this.#info,
         tools,
         opening,
         conversation,
         output: this.#output,
-        tokens: this.#info.tokens,
       };
       return { job, prompt: promptOf(job), slot };
     } catch (error) {
@@ -232,10 +232,6 @@ export class Creation {
 async function close({ job, slot }: Prepared): Promise<void> {
   slot.release();
   await job.tools.close();
-}
-
-function newId(context: ServerContext, prefix: string): string {
-  return context.newId(prefix).replace("-", "_"); // as OpenAI's are
 }
 
 function checkRequest(request: CreateResponse, { limits }: ServerContext): void {

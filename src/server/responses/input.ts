@@ -28,7 +28,7 @@ const PREFIXES: Readonly<Record<string, string>> = {
 };
 
 export function itemId(type: string, newId: (prefix: string) => string): string {
-  return newId(PREFIXES[type] ?? "item");
+  return newId(`${PREFIXES[type] ?? "item"}_`);
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { CitationStream, ToolCall, ToolResult } from "../../tools/index.ts";
+import type { TokenLogprobs } from "../logprobs.ts";
 import type { StoredItem } from "../store/store.ts";
 
 /** An event of a response's stream, without its number. */
@@ -10,13 +11,6 @@ export interface ResponseEvent {
 export type Item = StoredItem["item"];
 export type Events = Generator<ResponseEvent, void, void>;
 export type ItemStatus = "completed" | "incomplete" | "failed";
-
-export interface Logprob {
-  readonly token: string;
-  readonly bytes: readonly number[];
-  readonly logprob: number;
-  readonly top_logprobs: readonly Omit<Logprob, "top_logprobs">[];
-}
 
 /** What an item says of itself while it is being written. */
 export interface ItemPlace {
@@ -41,7 +35,7 @@ export abstract class OutputItem {
   /** Events after `output_item.added`. */
   protected abstract opened(): Events;
   /** Events for more text; `logprobs` are those of the tokens since the last call. */
-  protected abstract added(delta: string, logprobs: readonly Logprob[]): Events;
+  protected abstract added(delta: string, logprobs: readonly TokenLogprobs[]): Events;
   /** Events ahead of `output_item.done`. */
   protected abstract closed(): Events;
 
@@ -50,7 +44,7 @@ export abstract class OutputItem {
     yield* this.opened();
   }
 
-  *write(delta: string, logprobs: readonly Logprob[] = []): Events {
+  *write(delta: string, logprobs: readonly TokenLogprobs[] = []): Events {
     this.text += delta;
     yield* this.added(delta, logprobs);
   }
@@ -98,7 +92,7 @@ export class MessageItem extends OutputItem {
   readonly #phase: "commentary" | "final_answer";
   readonly #citations: CitationStream | undefined;
   readonly #annotations: object[] = [];
-  readonly #logprobs: Logprob[] = [];
+  readonly #logprobs: TokenLogprobs[] = [];
   #hasPart = false;
 
   constructor(place: ItemPlace, phase: "commentary" | "final_answer", citations?: CitationStream) {
@@ -117,14 +111,14 @@ export class MessageItem extends OutputItem {
     return { type: "output_text", text, annotations: [...this.#annotations], logprobs: [...this.#logprobs] };
   }
 
-  override *write(delta: string, logprobs: readonly Logprob[] = []): Events {
+  override *write(delta: string, logprobs: readonly TokenLogprobs[] = []): Events {
     const cited = this.#citations?.push(delta) ?? { text: delta, citations: [] };
     yield* this.#writeCited(cited, logprobs);
   }
 
   *#writeCited(
     { text, citations }: ReturnType<CitationStream["push"]>,
-    logprobs: readonly Logprob[],
+    logprobs: readonly TokenLogprobs[],
   ): Events {
     this.#logprobs.push(...logprobs);
     if (text !== "" || logprobs.length > 0) yield* super.write(text, logprobs);
@@ -141,7 +135,7 @@ export class MessageItem extends OutputItem {
     yield this.event("content_part.added", { content_index: 0, part });
   }
 
-  protected *added(delta: string, logprobs: readonly Logprob[]): Events {
+  protected *added(delta: string, logprobs: readonly TokenLogprobs[]): Events {
     yield this.event("output_text.delta", { content_index: 0, delta, logprobs });
   }
 

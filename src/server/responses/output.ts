@@ -1,9 +1,9 @@
 import { recipientOf, resolve } from "../../agent/calls.ts";
 import type { ChatToken } from "../../generation/chat.ts";
-import type { TokenProbability } from "../../generation/sampler.ts";
 import { type Header, type Message, messageText } from "../../harmony/index.ts";
 import type { Tokenizer } from "../../tokenizer/index.ts";
 import type { ToolCall, ToolResult } from "../../tools/index.ts";
+import { type TokenLogprobs, tokenLogprobs } from "../logprobs.ts";
 import type { StoredItem } from "../store/store.ts";
 import { itemId } from "./input.ts";
 import {
@@ -13,7 +13,6 @@ import {
   HostedCallItem,
   type ItemPlace,
   type ItemStatus,
-  type Logprob,
   McpCallItem,
   MessageItem,
   type OutputItem,
@@ -38,7 +37,7 @@ export class Output {
   #open: OutputItem | undefined;
   /** Header of the message that is being written. */
   #header: Header | undefined;
-  #logprobs: Logprob[] = [];
+  #logprobs: TokenLogprobs[] = [];
   /** Calls of tools that don't exist, and what the model was told: they belong to the next item. */
   #hidden: Message[] = [];
   #container: string | undefined;
@@ -62,7 +61,9 @@ export class Output {
         yield* this.#begin(header);
     }
     if (header?.channel === "analysis") this.reasoningTokens++;
-    if (this.#open instanceof MessageItem && this.#options.withLogprobs) this.#addLogprob(token);
+    const { withLogprobs, tokenizer } = this.#options;
+    if (withLogprobs && this.#open instanceof MessageItem && !tokenizer.isSpecial(token.id))
+      this.#logprobs.push(tokenLogprobs(tokenizer, token));
     if (delta !== "" && header) {
       if (!this.#open && recipientOf({ ...header, content: "" }) === undefined) yield* this.#begin(header);
       if (this.#open) yield* this.#open.write(delta, this.#logprobs.splice(0));
@@ -112,12 +113,12 @@ export class Output {
     const { tool, call } = resolve(tools.all, message);
     const kind = tool && tools.kinds.get(tool);
     if (kind?.type === "function")
-      return new FunctionCallItem(place("function_call"), call.function, newId("call"));
+      return new FunctionCallItem(place("function_call"), call.function, newId("call_"));
     if (kind?.type === "mcp") return new McpCallItem(place("mcp_call"), call.function, kind.label);
     if (kind?.type === "web_search")
       return new WebSearchItem(place("web_search_call"), call.function, kind.browser.urls);
     if (kind?.type === "code_interpreter") {
-      this.#container ??= newId("cntr");
+      this.#container ??= newId("cntr_");
       return new CodeItem(place("code_interpreter_call"), this.#container);
     }
     return undefined;
@@ -147,17 +148,6 @@ export class Output {
     for (const kind of this.#options.tools.kinds.values())
       if (kind.type === "web_search") return kind.browser;
     return undefined;
-  }
-
-  #addLogprob({ id, logprob, topLogprobs }: ChatToken): void {
-    const { tokenizer } = this.#options;
-    if (tokenizer.isSpecial(id)) return;
-    const told = (token: TokenProbability): Omit<Logprob, "top_logprobs"> => ({
-      token: tokenizer.decode([token.id]),
-      bytes: tokenizer.isSpecial(token.id) ? [] : [...tokenizer.bytes(token.id)],
-      logprob: token.logprob,
-    });
-    this.#logprobs.push({ ...told({ id, logprob }), top_logprobs: topLogprobs.map(told) });
   }
 }
 

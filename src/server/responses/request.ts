@@ -3,6 +3,8 @@
  * https://platform.openai.com/docs/api-reference/responses.
  */
 
+import type { SamplingFields } from "../sampling.ts";
+
 type Text = string | null | undefined;
 type Id = string | null | undefined;
 
@@ -120,7 +122,8 @@ export type TextFormat =
       readonly strict?: boolean | null | undefined;
     };
 
-export interface CreateResponse {
+/** Of how to sample, OpenAI has temperature and top_p; the others are extensions, as chat completions have them. */
+export interface CreateResponse extends SamplingFields {
   readonly model?: string | undefined;
   readonly input?: string | readonly InputItem[] | undefined;
   readonly instructions?: string | undefined;
@@ -132,8 +135,6 @@ export interface CreateResponse {
   readonly text: { readonly format?: TextFormat | null | undefined; readonly verbosity?: Text };
   readonly reasoning: { readonly effort?: Text; readonly summary?: Text };
   readonly max_output_tokens?: number | undefined;
-  readonly temperature?: number | undefined;
-  readonly top_p?: number | undefined;
   readonly top_logprobs: number;
   readonly include: readonly string[];
   readonly truncation: "auto" | "disabled";
@@ -144,8 +145,6 @@ export interface CreateResponse {
   readonly prompt_cache_key?: string | undefined;
   readonly stream: boolean;
   readonly background: boolean;
-  /** An extension: the same seed gives the same answer. */
-  readonly seed?: number | undefined;
 }
 
 export interface RetrieveQuery {

@@ -4,9 +4,11 @@ import { complete } from "../../generation/chat.ts";
 import type { GenerateOptions } from "../../generation/generate.ts";
 import { type Message, renderMessage } from "../../harmony/index.ts";
 import type { ToolResult } from "../../tools/index.ts";
-import type { Limits, RequestInfo, ServedModel } from "../context.ts";
+import type { RequestInfo, ServedModel, ServerContext } from "../context.ts";
 import { maxTokensOf } from "../conversation.ts";
 import { ApiError } from "../errors.ts";
+import { countPrompt } from "../measure.ts";
+import { samplingOf } from "../sampling.ts";
 import type { Output } from "./output.ts";
 import type { ResponseEvent } from "./output-items.ts";
 import type { CreateResponse } from "./request.ts";
@@ -15,15 +17,15 @@ import type { OpenTools } from "./tools.ts";
 /** All that the generation of a response needs. */
 export interface Job {
   readonly request: CreateResponse;
+  readonly context: ServerContext;
   readonly served: ServedModel;
-  readonly limits: Limits;
+  readonly info: RequestInfo;
   readonly tools: OpenTools;
   /** System and developer message. */
   readonly opening: readonly Message[];
   /** What was said so far, up to and including the request's input. */
   readonly conversation: readonly Message[];
   readonly output: Output;
-  readonly tokens: RequestInfo["tokens"];
 }
 
 /** Calls of the server's own tools in one response, where the request sets no limit. */
@@ -38,21 +40,15 @@ const CALL_LIMITS = { seconds: 130, characters: 32_000 };
  *
  * @throws ApiError 400 if they are more than the context holds, even after `truncation: "auto"` has left out old turns
  */
-export function promptOf({
-  request,
-  served,
-  limits,
-  opening,
-  conversation,
-}: Omit<Job, "output" | "tokens" | "tools">): number[] {
+export function promptOf({ request, context, served, opening, conversation }: Job): number[] {
   const tokenizer = served.model.requireTokenizer();
-  const context = Math.min(limits.contextTokens, served.model.config.maxContextLength);
-  const limit = context - Math.min(1024, Math.floor(context / 4));
+  const length = contextLength(context, served);
+  const limit = length - Math.min(1024, Math.floor(length / 4));
   const ids =
     request.truncation === "auto"
       ? renderPrompt(tokenizer, opening, conversation, 0, limit).ids
       : renderShown(tokenizer, opening, conversation);
-  maxTokensOf(served, limits, ids.length, undefined, "input");
+  maxTokensOf(served, context.limits, ids.length, undefined, "input");
   return ids;
 }
 
@@ -67,32 +63,41 @@ export async function* generateOutput(
   prompt: readonly number[],
   signal: AbortSignal,
 ): AsyncGenerator<ResponseEvent, "completed" | "incomplete", void> {
-  const { request, served, tools, opening, output } = job;
+  const { request, context, served, info, tools, opening, output } = job;
   const tokenizer = served.model.requireTokenizer();
+  const length = contextLength(context, served);
+  const sampling = samplingOf(request);
   const said = [...job.conversation];
   const maxCalls = request.max_tool_calls ?? MAX_CALLS;
   let left = request.max_output_tokens ?? Number.POSITIVE_INFINITY;
   let ids = prompt;
   for (let calls = 0; ; calls++) {
     const formats = calls === 0 ? tools.first : tools.later;
-    const { maxTokens } = maxTokensOf(served, job.limits, ids.length, left, "input");
+    const { maxTokens } = maxTokensOf(served, context.limits, ids.length, left, "input");
     const generated: number[] = [];
     let message: Message | undefined;
     let isCut = false;
     let isWellFormed = true;
-    job.tokens.prompt += ids.length;
-    const promptLength = ids.length;
+    const promptTokens = ids.length;
     const options: GenerateOptions = {
-      ...samplingOf(request),
+      ...sampling.options,
+      topLogprobs: request.top_logprobs,
       maxTokens,
       signal,
       onPrefill: (done, total) => {
-        if (done === total) job.tokens.cached += promptLength - total;
+        if (done === total) countPrompt(context, info, promptTokens, promptTokens - total);
       },
     };
+    let last: number | undefined;
     for await (const token of complete(served.source, ids, { ...options, ...formats })) {
       generated.push(token.id);
-      job.tokens.generated++;
+      sampling.push(token.id);
+      info.tokens.generated++;
+      context.metrics.tokens.inc({ kind: "generated" });
+      const now = performance.now();
+      if (last !== undefined) context.metrics.tokenLatency.observe((now - last) / 1000);
+      else if (calls === 0) context.metrics.firstToken.observe((now - info.start) / 1000);
+      last = now;
       isWellFormed &&= token.repairs === undefined;
       isCut = token.finishReason === "length";
       yield* output.token(token);
@@ -112,7 +117,7 @@ export async function* generateOutput(
 
     yield* output.call(call);
     if (calls >= maxCalls + MAX_VAIN_CALLS) throw new ApiError(500, "The model went on calling tools.");
-    const room = Math.min(left, served.model.config.maxContextLength - ids.length - generated.length);
+    const room = Math.min(left, length - ids.length - generated.length);
     const result: ToolResult =
       calls < maxCalls
         ? await runCall(tools.all, tool, call, CALL_LIMITS, signal)
@@ -133,8 +138,7 @@ export async function* generateOutput(
       isWellFormed && isCall
         ? [...ids, ...generated, ...renderMessage(tokenizer, reply), ...startOfAnswer(tokenizer)]
         : renderShown(tokenizer, opening, said);
-    const context = Math.min(job.limits.contextTokens, served.model.config.maxContextLength);
-    if (left <= 0 || ids.length >= context) return "incomplete";
+    if (left <= 0 || ids.length >= length) return "incomplete";
   }
 }
 
@@ -142,13 +146,6 @@ function startOfAnswer(tokenizer: ReturnType<ServedModel["model"]["requireTokeni
   return [tokenizer.specialId("<|start|>"), ...tokenizer.encode("assistant")];
 }
 
-function samplingOf({ temperature, top_p, top_logprobs, seed, include }: CreateResponse): GenerateOptions {
-  const wantsLogprobs = include.includes("message.output_text.logprobs");
-  return {
-    ...(temperature !== undefined && { temperature }),
-    // 0 means the most probable token alone
-    ...(top_p !== undefined && { topP: Math.max(top_p, Number.MIN_VALUE) }),
-    topLogprobs: wantsLogprobs ? top_logprobs : 0,
-    seed: seed ?? Math.floor(Math.random() * 2 ** 32),
-  };
+function contextLength({ limits }: ServerContext, { model }: ServedModel): number {
+  return Math.min(limits.contextTokens, model.config.maxContextLength);
 }

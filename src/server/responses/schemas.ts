@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { samplingShape } from "../sampling.ts";
 import type {
   CreateResponse,
   InputItem,
@@ -216,8 +217,7 @@ export const createResponseSchema: z.ZodType<CreateResponse> = z
       })
       .default({}),
     max_output_tokens: z.int().min(1).optional(),
-    temperature: z.number().min(0).max(2).optional(),
-    top_p: z.number().min(0).max(1).optional(),
+    ...samplingShape,
     top_logprobs: z.int().min(0).max(20).default(0),
     include: z.array(includable).default([]),
     truncation: z.enum(["auto", "disabled"]).default("disabled"),
@@ -233,7 +233,6 @@ export const createResponseSchema: z.ZodType<CreateResponse> = z
     stream: z.boolean().default(false),
     stream_options: z.looseObject({ include_obfuscation: z.boolean().nullish() }).optional(),
     background: z.boolean().default(false),
-    seed: z.int().optional(),
   })
   .meta({ id: "CreateResponse" });
 

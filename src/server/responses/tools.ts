@@ -124,12 +124,11 @@ export async function openTools(
       context.limits,
     );
     const recipients = [...callable.map(({ name }) => `functions.${name}`), ...hosted.flatMap(recipientsOf)];
-    const isFree = choice === "auto" && !responseFormat;
     const formats = new Map([...callFormats(hosted), ...own]);
     const later: StructuredOptions = {
       ...(responseFormat && { responseFormat }),
       ...(formats.size > 0 && { callFormats: formats }),
-      ...(!isFree && tools.length > 0 && { recipients }),
+      ...(tools.length > 0 && { recipients }),
     };
     return {
       functions: choice === "none" ? [] : functions,

@@ -27,6 +27,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly hooks?: Hooks;
   /** Aborting rejects the pending step with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Called once, ahead of the prompt: how many of the sequence's tokens were in a cache already. */
+  readonly onReuse?: (tokens: number) => void;
   /** Called after each chunk of the prompt. */
   readonly onPrefill?: (done: number, total: number) => void;
 }
@@ -86,6 +88,7 @@ export async function* generate(
   // what `forward` returns is good until the next pass, perhaps another sequence's: it is read at once
   const read = (logits: Tensor): Logits => ops.read(logits).data as Logits;
   const start = cache.length;
+  options.onReuse?.(start);
   const cuts = [...(options.checkpoints ?? []), prefill].toSorted((a, b) => a - b);
   let row: Logits | undefined;
   do {

@@ -81,42 +81,84 @@ export class KvCache implements Disposable {
       const position = this.length;
       if (position === 0 || this.#checkpoints.at(-1)?.position === position) return;
       const rings: Ring[] = [];
-      for (const layer of this.#slidingLayers()) {
-        const first = this.#firstSeen(layer, position);
-        rings[layer] = await this.#ops.copyRing(this.#rings[layer]!, position - first || 1, first, position);
-      }
       this.#checkpoints.push({ position, rings });
+      try {
+        for (const layer of this.#slidingLayers()) {
+          const capacity = position - this.#firstSeen(layer, position) || 1;
+          rings[layer] = await this.#copyOf(this.#rings[layer]!, capacity, layer, position);
+        }
+      } catch (error) {
+        this.#free([this.#checkpoints.pop()!]);
+        throw error;
+      }
       if (this.#checkpoints.length > MAX_CHECKPOINTS) this.#free(this.#checkpoints.splice(1, 1));
     });
   }
 
+  /** Bytes of memory that its keys and values take, those of its checkpoints included. */
+  get bytes(): number {
+    const rings = [...this.#rings, ...this.#checkpoints.flatMap((checkpoint) => checkpoint.rings)];
+    return rings.reduce((sum, ring) => sum + (ring?.bytes ?? 0), 0);
+  }
+
+  /** The latest position up to `to` that the cache can return to. */
+  reachable(to: number): number {
+    const target = Math.max(0, Math.min(Math.trunc(to), this.length));
+    return this.#hasWindows(target) ? target : (this.#checkpointUpTo(target)?.position ?? 0);
+  }
+
   /**
-   * Forgets the tokens from position `to` on, or from the latest position ahead of it whose windows are still there.
-   * What is computed from there has the bits that it would have had anyway.
+   * Forgets the tokens from position `to` on, or from the latest position ahead of it whose windows are still there
+   * ({@link reachable}). What is computed from there has the bits that it would have had anyway.
    *
    * @returns the length now, at most `to`
    */
   rewind(to: number): Promise<number> {
     return this.#queue.work(this, async () => {
-      const target = Math.max(0, Math.min(Math.trunc(to), this.length));
-      this.#free(this.#checkpoints.filter(({ position }) => position > target));
-      this.#checkpoints = this.#checkpoints.filter(({ position }) => position <= target);
-      const layers = this.#slidingLayers();
-      if (layers.every((layer) => this.#oldest[layer]! <= this.#firstSeen(layer, target))) {
-        this.length = target;
-        return target;
+      const position = this.reachable(to);
+      const saved = this.#hasWindows(position) ? undefined : this.#checkpointUpTo(position);
+      for (const layer of saved ? this.#slidingLayers() : []) {
+        const ring = await this.#copyOf(saved!.rings[layer]!, this.#rings[layer]!.capacity, layer, position);
+        this.#setRing(layer, ring, this.#firstSeen(layer, position));
       }
-      const { position, rings } = this.#checkpoints.at(-1) ?? { position: 0, rings: [] };
-      for (const layer of layers) {
-        const first = this.#firstSeen(layer, position);
-        const saved = rings[layer];
-        const old = this.#rings[layer]!;
-        if (saved)
-          this.#setRing(layer, await this.#ops.copyRing(saved, old.capacity, first, position), first);
-        else this.#oldest[layer] = 0; // there is nothing ahead of position 0 to restore
-      }
+      // there is nothing ahead of position 0 to restore
+      if (position === 0) for (const layer of this.#slidingLayers()) this.#oldest[layer] = 0;
+      this.#free(this.#checkpoints.filter((checkpoint) => checkpoint.position > position));
+      this.#checkpoints = this.#checkpoints.filter((checkpoint) => checkpoint.position <= position);
       this.length = position;
       return position;
+    });
+  }
+
+  /**
+   * A cache of its own that begins like this one, up to position `to` or the latest ahead of it that can be returned to. The
+   * checkpoints stay here.
+   *
+   * @throws what engines throw without memory
+   */
+  fork(to: number = this.length): Promise<KvCache> {
+    return this.#queue.work(this, async () => {
+      const position = this.reachable(to);
+      const fork = new KvCache(this.#config, this.#ops, this.#queue);
+      if (position === 0) return fork;
+      const saved = this.#hasWindows(position) ? undefined : this.#checkpointUpTo(position);
+      try {
+        for (const [layer, ring] of this.#rings.entries()) {
+          const sliding = this.#isSliding(layer);
+          const from = sliding ? (saved?.rings[layer] ?? ring) : ring;
+          const capacity = sliding ? this.window(layer) : this.#roomy(position + 1);
+          fork.#setRing(
+            layer,
+            await this.#copyOf(from, capacity, layer, position),
+            this.#firstSeen(layer, position),
+          );
+        }
+      } catch (error) {
+        fork[Symbol.dispose]();
+        throw error;
+      }
+      fork.length = position;
+      return fork;
     });
   }
 
@@ -150,6 +192,22 @@ export class KvCache implements Disposable {
   /** Capacity of a full layer that is to hold so many tokens: it grows by half, so that copying is rare. */
   #roomy(tokens: number): number {
     return Math.max(tokens, Math.min(Math.ceil(tokens * 1.5), this.#config.maxContextLength));
+  }
+
+  /** Whether the rings still have all that a query at this position sees. */
+  #hasWindows(position: number): boolean {
+    return this.#slidingLayers().every(
+      (layer) => position === 0 || this.#oldest[layer]! <= this.#firstSeen(layer, position),
+    );
+  }
+
+  #checkpointUpTo(position: number): Checkpoint | undefined {
+    return this.#checkpoints.findLast((checkpoint) => checkpoint.position <= position);
+  }
+
+  /** Another ring with the part of a ring that a query at this position sees. */
+  async #copyOf(ring: Ring, capacity: number, layer: number, position: number): Promise<Ring> {
+    return this.#ops.copyRing(ring, capacity, this.#firstSeen(layer, position), position);
   }
 
   #setRing(layer: number, ring: Ring, oldest: number): void {

@@ -6,6 +6,7 @@ import * as chat from "./chat.ts";
 import * as compare from "./compare.ts";
 import * as generate from "./generate.ts";
 import * as inspect from "./inspect.ts";
+import * as serve from "./serve.ts";
 import * as synth from "./synth.ts";
 import * as trace from "./trace.ts";
 import * as verify from "./verify.ts";
@@ -20,7 +21,7 @@ const program = new Command("gpt-oss")
   .showHelpAfterError("(run with --help for the options)")
   .exitOverride();
 
-for (const command of [chat, generate, trace, compare, verify, inspect, bench, synth])
+for (const command of [chat, generate, serve, trace, compare, verify, inspect, bench, synth])
   command.register(program);
 for (const command of program.commands) command.option("--debug", "show stack traces").exitOverride();
 

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { UsageError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/index.ts";
 import {
@@ -42,16 +42,20 @@ export function toolFlags(command: Command): Command {
       names,
       [],
     )
-    .option(
-      "--search <where>",
-      "where browser searches: a SearXNG address, exa, you, or a folder of pages (default: what SEARXNG_URL, EXA_API_KEY or YDC_API_KEY name)",
-    )
+    .addOption(searchOption())
     .option("--root <folder>", "what apply_patch may change", ".")
     .option("--mcp <file>", 'MCP servers whose tools the model may use, as {"mcpServers": {…}}')
     .option("--python-packages <folder>", "Pyodide packages that Python may import, such as numpy");
 }
 
-function names(text: string): string[] {
+export function searchOption(): Option {
+  return new Option(
+    "--search <where>",
+    "where browser searches: a SearXNG address, exa, you, or a folder of pages (default: what SEARXNG_URL, EXA_API_KEY or YDC_API_KEY name)",
+  );
+}
+
+export function names(text: string): string[] {
   return text.split(",").filter((name) => name !== "");
 }
 

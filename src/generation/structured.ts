@@ -15,6 +15,10 @@ export interface StructuredOptions {
    * others can be called.
    */
   readonly callFormats?: ReadonlyMap<string, Grammar>;
+  /** Who can be called; nobody, if empty. Left out, anybody, or along with `responseFormat` those of `callFormats`. */
+  readonly recipients?: readonly string[];
+  /** The answer must be a call of one of the recipients. */
+  readonly mustCall?: boolean;
 }
 
 /** Generates what follows `<|start|>assistant`, held to the formats, if there are any. */

@@ -1,0 +1,175 @@
+import type { Command } from "commander";
+import { UsageError } from "../errors.ts";
+import { load } from "../generation/model.ts";
+import { invalid } from "../server/errors.ts";
+import { type BuiltInTools, createServer, type Logger, serve } from "../server/index.ts";
+import { isLoopback, LOOPBACK_HOSTS } from "../server/security.ts";
+import { mcpTools, readMcpConfig } from "../tools/index.ts";
+import {
+  type EngineFlags,
+  engineFlags,
+  integer,
+  loadOptions,
+  modelOption,
+  modelPath,
+  readText,
+} from "./arguments.ts";
+import { printable, today } from "./terminal.ts";
+import { names, searchOption, Toolbox } from "./tools.ts";
+
+interface Options extends EngineFlags {
+  model?: string;
+  host: string;
+  port: number;
+  name?: string;
+  alias: string[];
+  apiKey: string[];
+  cors: string[];
+  allowHost: string[];
+  parallel: number;
+  queue: number;
+  context?: number;
+  bodyLimit: number;
+  grace: number;
+  tools: string[];
+  search?: string;
+  mcp?: string;
+  pythonPackages?: string;
+  quiet?: boolean;
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command("serve")
+    .description("serve a model over OpenAI's HTTP API")
+    .addOption(modelOption())
+    .option("--host <address>", "address to listen at; 0.0.0.0 for all networks", "127.0.0.1")
+    .option("--port <n>", "port to listen at; 0 takes any that is free", integer(0), 8000)
+    .option("--name <id>", "the model's name for clients (default: that of its folder or file)")
+    .option("--alias <id>", "another name of it (repeatable)", collect, [])
+    .option(
+      "--api-key <key>",
+      "ask clients for this key (repeatable; better in GPT_OSS_API_KEY, since command lines can be seen)",
+      collect,
+      [],
+    )
+    .option(
+      "--cors <origin>",
+      "let web pages of this origin use the server; * for all (repeatable)",
+      collect,
+      [],
+    )
+    .option(
+      "--allow-host <name>",
+      "another name that clients may address the server by (repeatable)",
+      collect,
+      [],
+    )
+    .option("--parallel <n>", "generations that run at a time", integer(1), 16)
+    .option("--queue <n>", "generations that wait for their turn; more get 429", integer(0), 64)
+    .option("--context <n>", "tokens of prompt and answer at most (default: the model's context)", integer(2))
+    .option("--body-limit <bytes>", "size of a request at most", integer(1), 4 * 2 ** 20)
+    .option(
+      "--grace <seconds>",
+      "time that answers under way have to end when the server stops",
+      integer(0),
+      30,
+    )
+    .option("--tools <names>", "tools that requests may have the server run: python, browser", names, [])
+    .addOption(searchOption())
+    .option("--mcp <file>", 'MCP servers whose tools requests may use, as {"mcpServers": {…}}')
+    .option("--python-packages <folder>", "Pyodide packages that Python may import, such as numpy")
+    .option("--quiet", "no line for each request");
+  engineFlags(command).action(run);
+}
+
+function collect(text: string, all: string[]): string[] {
+  return [...all, text];
+}
+
+async function run(options: Options): Promise<void> {
+  const { host, port, parallel, queue, grace, name, context } = options;
+  await using model = await load(modelPath(options.model), loadOptions(options));
+  model.requireTokenizer();
+  const keyFromEnvironment = process.env["GPT_OSS_API_KEY"];
+  const apiKeys = keyFromEnvironment ? [...options.apiKey, keyFromEnvironment] : options.apiKey;
+  const id = name ?? (options.model === undefined ? "gpt-oss-small" : undefined);
+  const server = createServer(model, {
+    ...(id !== undefined && { id }),
+    aliases: options.alias,
+    parallel,
+    queue,
+    limits: { bodyBytes: options.bodyLimit, ...(context !== undefined && { contextTokens: context }) },
+    apiKeys,
+    hosts: isLoopback(host) ? [...LOOPBACK_HOSTS, ...options.allowHost] : "any",
+    corsOrigins: options.cors,
+    builtInTools: await builtInTools(
+      options,
+      () => new Toolbox({ ...options, root: "." }, options.model === undefined, model.requireTokenizer()),
+    ),
+    logger: logger(options.quiet ?? false),
+    today,
+  });
+  const listening = await serve(server, { hostname: host, port });
+  console.log(`${server.context.served[0]!.id} at ${listening.url}/v1. Ctrl-C stops it.`);
+  if (!isLoopback(host) && apiKeys.length === 0)
+    console.error(
+      "Warning: whoever reaches this machine can use the model. Set GPT_OSS_API_KEY to ask for a key.",
+    );
+
+  await signalled();
+  console.error(`Stopping: answers under way have ${grace} s to end. Ctrl-C again stops at once.`);
+  void signalled().then(() => server.close(0));
+  await server.close(grace);
+  await listening.stop();
+}
+
+function signalled(): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = (): void => {
+      process.off("SIGINT", stop).off("SIGTERM", stop);
+      resolve();
+    };
+    process.on("SIGINT", stop).on("SIGTERM", stop);
+  });
+}
+
+/** Each conversation gets tools of its own: Python's variables and a browser's pages are nobody else's business. */
+async function builtInTools(options: Options, makeToolbox: () => Toolbox): Promise<BuiltInTools> {
+  const { tools, mcp } = options;
+  const unknown = tools.find((name) => !SERVER_TOOLS.includes(name));
+  if (unknown !== undefined)
+    throw new UsageError("no such tool", { expected: SERVER_TOOLS.join(", "), found: unknown });
+  const servers = mcp === undefined ? [] : readMcpConfig(await readText(mcp, "the MCP servers"), mcp);
+  const known = [...tools, ...servers.map(({ name }) => name)];
+  return {
+    names: known,
+    async open(asked) {
+      const missing = asked.find((name) => !known.includes(name));
+      if (missing !== undefined)
+        throw invalid(
+          "tools",
+          `The server doesn't run '${missing.slice(0, 64)}': its operator hasn't switched that on.`,
+        );
+      const toolbox = makeToolbox();
+      await toolbox.use(asked.filter((name) => tools.includes(name)));
+      const connected = servers.filter(({ name }) => asked.includes(name));
+      const remote = await Promise.all(
+        connected.map(({ name, server }) => mcpTools(server, servers.length > 1 ? { prefix: name } : {})),
+      );
+      return [...toolbox.tools, ...remote.flat()];
+    },
+  };
+}
+
+const SERVER_TOOLS: readonly string[] = ["python", "browser"];
+
+function logger(quiet: boolean): Logger {
+  return {
+    info: (line) => void (quiet || console.error(printable(line, process.stderr))),
+    error(line, error) {
+      console.error(`gpt-oss: ${line}`);
+      if (error !== undefined) console.error(error);
+    },
+  };
+}

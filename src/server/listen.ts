@@ -1,0 +1,101 @@
+import type { GptOssServer } from "./index.ts";
+
+export interface ListenOptions {
+  /** Default 127.0.0.1: this machine only. */
+  readonly hostname?: string;
+  /** Default 8000; 0 takes any that is free. */
+  readonly port?: number;
+}
+
+export interface Listening {
+  readonly url: string;
+  /** Lets go of the port; connections that are open go on until their responses end. */
+  stop(): Promise<void>;
+}
+
+/** Listens with what the runtime brings: Deno, Bun or Node. */
+export async function serve(
+  server: GptOssServer,
+  { hostname = "127.0.0.1", port = 8000 }: ListenOptions = {},
+): Promise<Listening> {
+  const runtime = globalThis as unknown as { readonly Deno?: DenoRuntime; readonly Bun?: BunRuntime };
+  const listen = runtime.Deno ? listenDeno(runtime.Deno) : runtime.Bun ? listenBun(runtime.Bun) : listenNode;
+  const { port: actual, stop } = await listen(server, hostname, port);
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  return { url: `http://${host}:${actual}`, stop };
+}
+
+type Listen = (
+  server: GptOssServer,
+  hostname: string,
+  port: number,
+) => Promise<{ readonly port: number; readonly stop: () => Promise<void> }>;
+
+const listenNode: Listen = async (server, hostname, port) => {
+  const { serve: serveNode } = await import("@hono/node-server");
+  const node = await new Promise<ReturnType<typeof serveNode>>((resolve, reject) => {
+    const fetch = (request: Request, env: unknown): Promise<Response> => {
+      const address = (env as NodeBindings).incoming?.socket?.remoteAddress;
+      return server.fetch(request, address === undefined ? {} : { address });
+    };
+    const listening = serveNode({ fetch, hostname, port }, () => resolve(listening));
+    listening.once("error", reject);
+  });
+  const { port: actual } = node.address() as { port: number };
+  const stop = (): Promise<void> =>
+    new Promise((resolve) => {
+      node.close(() => resolve());
+      if ("closeIdleConnections" in node) node.closeIdleConnections();
+    });
+  return { port: actual, stop };
+};
+
+interface NodeBindings {
+  readonly incoming?: { readonly socket?: { readonly remoteAddress?: string } };
+}
+
+interface DenoRuntime {
+  serve(
+    options: { hostname: string; port: number; onListen: () => void },
+    handler: (request: Request, info: { remoteAddr: { hostname: string } }) => Promise<Response>,
+  ): { readonly addr: { readonly port: number }; shutdown(): Promise<void> };
+}
+
+const listenDeno =
+  (deno: DenoRuntime): Listen =>
+  async (server, hostname, port) => {
+    const listening = deno.serve({ hostname, port, onListen() {} }, (request, { remoteAddr }) =>
+      server.fetch(request, { address: remoteAddr.hostname }),
+    );
+    return { port: listening.addr.port, stop: () => listening.shutdown() };
+  };
+
+interface BunRuntime {
+  serve(options: {
+    hostname: string;
+    port: number;
+    idleTimeout: number;
+    fetch(request: Request, server: BunServer): Promise<Response>;
+  }): BunServer;
+}
+
+interface BunServer {
+  readonly port: number;
+  requestIP(request: Request): { readonly address: string } | null;
+  stop(): Promise<void>;
+}
+
+const listenBun =
+  (bun: BunRuntime): Listen =>
+  async (server, hostname, port) => {
+    const listening = bun.serve({
+      hostname,
+      port,
+      idleTimeout: 0, // a long prompt takes its time
+      fetch: (request, self) => {
+        const address = self.requestIP(request)?.address;
+        return server.fetch(request, address === undefined ? {} : { address });
+      },
+    });
+    return { port: listening.port, stop: () => listening.stop() };
+  };

@@ -1,6 +1,8 @@
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
+import { chatRoutes } from "./chat-completions.ts";
+import { completionRoutes } from "./completions.ts";
 import type { ServerContext, ServerEnv } from "./context.ts";
 import { ApiError, toApiError } from "./errors.ts";
 import { healthRoutes } from "./health.ts";
@@ -38,6 +40,8 @@ export function createApp(context: ServerContext, access: AccessOptions): Hono<S
   app.route("/", healthRoutes(context));
   app.route("/", metricsRoutes(context));
   app.route("/", modelRoutes(context));
+  app.route("/", chatRoutes(context));
+  app.route("/", completionRoutes(context));
   // responses: app.route("/", responsesRoutes(context));
   // page: app.route("/", pageRoutes());
 

@@ -56,7 +56,7 @@ export interface ServerContext {
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly builtInTools: BuiltInTools;
-  /** An id that can't be guessed, such as `chatcmpl-…`. */
+  /** An id that can't be guessed, behind a prefix such as `chatcmpl-` or `resp_`. */
   newId(prefix: string): string;
   /** Milliseconds since 1970. */
   now(): number;

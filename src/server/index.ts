@@ -84,7 +84,7 @@ export function createServer(model: Model, options: ServerOptions = {}): GptOssS
     metrics: new Metrics(admission),
     logger: options.logger ?? { info() {}, error() {} },
     builtInTools: options.builtInTools ?? NO_TOOLS,
-    newId: (prefix) => `${prefix}-${randomUUID().replaceAll("-", "")}`,
+    newId: (prefix) => prefix + randomUUID().replaceAll("-", ""),
     now,
     today: options.today ?? (() => new Date(now()).toISOString().slice(0, 10)),
   };

@@ -1,3 +1,4 @@
+import { UsageError } from "../errors.ts";
 import { compile, type Grammar, idsWithoutText, type Matcher, regexGrammar } from "../grammar/index.ts";
 import { createParser, type HarmonyParser } from "../harmony/index.ts";
 import type { Tokenizer } from "../tokenizer/index.ts";
@@ -25,13 +26,18 @@ export interface StructuredOptions {
 export async function* generateStructured(
   source: TokenSource,
   prompt: readonly number[],
-  { responseFormat, callFormats, ...options }: GenerateOptions & StructuredOptions,
+  { responseFormat, callFormats, recipients, mustCall, ...options }: GenerateOptions & StructuredOptions,
 ): AsyncGenerator<GeneratedToken, void, void> {
-  if (!responseFormat && !callFormats) {
+  if (!responseFormat && !callFormats && !recipients && !mustCall) {
     yield* source.generate(prompt, options);
     return;
   }
-  const stream = new StructuredStream(source.requireTokenizer(), responseFormat, callFormats);
+  const stream = new StructuredStream(source.requireTokenizer(), {
+    ...(responseFormat && { responseFormat }),
+    ...(callFormats && { callFormats }),
+    ...(recipients && { recipients }),
+    ...(mustCall && { mustCall }),
+  });
   const adjustLogits: GenerateOptions["adjustLogits"] = (logits, position) => {
     options.adjustLogits?.(logits, position);
     stream.adjust(logits);
@@ -64,6 +70,10 @@ export class StructuredStream {
   readonly #tokenizer: Tokenizer;
   readonly #responseFormat: Grammar | undefined;
   readonly #callFormats: ReadonlyMap<string, Grammar>;
+  readonly #recipients: readonly string[];
+  readonly #mustCall: boolean;
+  /** Whether headers are held to the recipients, and what is said to an end of its kind. */
+  readonly #holdsHeaders: boolean;
   readonly #parser: HarmonyParser;
   readonly #terminators: readonly number[];
   /** Header texts that have been compiled. */
@@ -73,19 +83,24 @@ export class StructuredStream {
   #place: Place | undefined;
   /** Text of the header since its last control token. */
   #header = "";
+  /** Whether there has been reasoning: where a call must come, it comes then. */
+  #hasReasoned = false;
 
   constructor(
     tokenizer: Tokenizer,
-    responseFormat: Grammar | undefined,
-    callFormats: ReadonlyMap<string, Grammar> = new Map(),
+    { responseFormat, callFormats = new Map(), recipients, mustCall = false }: StructuredOptions,
   ) {
     this.#tokenizer = tokenizer;
     this.#responseFormat = responseFormat;
     this.#callFormats = callFormats;
+    this.#recipients = recipients ?? [...callFormats.keys()];
+    this.#mustCall = mustCall;
+    this.#holdsHeaders = responseFormat !== undefined || recipients !== undefined || mustCall;
+    if (mustCall && this.#recipients.length === 0) throw new UsageError("a call of nobody is asked for");
     this.#parser = createParser(tokenizer, { role: "assistant" });
     const terminators = TERMINATORS.filter((name) => tokenizer.hasSpecial(name));
     this.#terminators = terminators.map((name) => tokenizer.specialId(name));
-    if (responseFormat) this.#place = this.#author("");
+    if (this.#holdsHeaders) this.#place = this.#author("");
   }
 
   /** Sets the logits of what may not come to −∞. */
@@ -117,7 +132,7 @@ export class StructuredStream {
     this.#place?.text?.accept(id);
     const control = this.#tokenizer.isSpecial(id) ? this.#tokenizer.decode([id]) : undefined;
     if (control === "<|message|>") this.#place = this.#content();
-    else if (control !== undefined && this.#responseFormat) this.#place = this.#after(control);
+    else if (control !== undefined && this.#holdsHeaders) this.#place = this.#after(control);
     else if (control !== undefined) this.#place = undefined;
     const isHeader = control === undefined && this.#parser.state === "header";
     this.#header = isHeader ? this.#header + this.#tokenizer.decode([id]) : "";
@@ -128,29 +143,45 @@ export class StructuredStream {
     if (control === "<|start|>") return this.#author("assistant");
     if (control === "<|channel|>") return this.#channel(/ to=/.test(this.#header));
     if (control === CONSTRAIN) return { text: this.#matcher("json"), exit: "<|message|>" };
-    if (control === "<|end|>") return { text: this.#matcher(""), exit: "<|start|>" };
+    if (control === "<|end|>") {
+      this.#hasReasoned = true;
+      return { text: this.#matcher(""), exit: "<|start|>" };
+    }
     return undefined; // <|return|> and <|call|> are the end
   }
 
   #author(role: string): Place {
-    return { text: this.#matcher(role + this.#recipient()), exit: "<|channel|>" };
+    const to = this.#to();
+    return { text: this.#matcher(to === "" ? role : `${role}(?:${to})?`), exit: "<|channel|>" };
   }
 
+  /** @param isCall whether the header has named a recipient already */
   #channel(isCall: boolean): Place {
-    const channels = isCall ? "commentary" : `(?:analysis|final|commentary${this.#recipient()})`;
-    const formats = [this.#responseFormat, ...this.#callFormats.values()];
-    const isJson = formats.every((format) => format?.kind === "json-schema");
+    const formats = [this.#responseFormat, ...this.#callFormats.values()].filter((format) => format);
+    const isJson =
+      (formats.length > 0 || this.#recipients.length > 0) &&
+      formats.every((format) => format?.kind === "json-schema");
     const type = isJson && this.#tokenizer.hasSpecial(CONSTRAIN) ? " ?" : "";
-    return { text: this.#matcher(channels + type), exit: "<|message|>" };
+    const afterCall = `(?: code|${type})`; // ` code` is what gpt-oss writes for Python and the browser
+    if (isCall) return { text: this.#matcher(`(?:analysis|commentary)${afterCall}`), exit: "<|message|>" };
+    const free = this.#mustCall ? ["analysis"] : ["analysis", "final", "commentary"];
+    const sources = free.map((channel) => channel + type);
+    if (this.#mustCall && this.#hasReasoned) sources.length = 0;
+    const to = this.#to();
+    const callChannel = this.#mustCall ? "commentary" : "(?:analysis|commentary)";
+    if (to !== "") sources.push(`${callChannel}${to}${afterCall}`);
+    return { text: this.#matcher(`(?:${sources.join("|")})`), exit: "<|message|>" };
   }
 
   #content(): Place | undefined {
     const { channel, recipient } = this.#parser.header ?? {};
     const format = recipient === undefined ? undefined : this.#callFormats.get(recipient);
     if (format) return { text: compile(format, this.#tokenizer).start(), exit: "<|call|>" };
-    if (!this.#responseFormat) return undefined;
+    if (!this.#holdsHeaders) return undefined;
+    if (recipient !== undefined) return { text: undefined, exit: "<|call|>" };
     if (channel !== "final") return { text: undefined, exit: "<|end|>" };
-    return { text: compile(this.#responseFormat, this.#tokenizer).start(), exit: "<|return|>" };
+    const answer = this.#responseFormat && compile(this.#responseFormat, this.#tokenizer).start();
+    return { text: answer, exit: "<|return|>" };
   }
 
   #matcher(source: string): Matcher {
@@ -162,9 +193,9 @@ export class StructuredStream {
     return matcher.clone();
   }
 
-  /** The recipient of a call, if there are any, as a regular expression. */
-  #recipient(): string {
-    const names = [...this.#callFormats.keys()].map((name) => name.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
-    return names.length === 0 ? "" : `(?: to=(?:${names.join("|")}))?`;
+  /** How a header names a recipient, as a regular expression; empty if there are none. */
+  #to(): string {
+    const names = this.#recipients.map((name) => name.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
+    return names.length === 0 ? "" : ` to=(?:${names.join("|")})`;
   }
 }

@@ -4,6 +4,8 @@ import { ApiError } from "./errors.ts";
 export interface Slot {
   /** Aborted when the client is gone or the server stops. */
   readonly signal: AbortSignal;
+  /** Work begins. A slot that is aborted ahead of this is released by itself: its holder may never come to it. */
+  begin(): void;
   /** May be called more than once. */
   release(): void;
 }
@@ -48,6 +50,11 @@ export class Admission {
 
   get queued(): number {
     return this.#queued;
+  }
+
+  /** Generations that one request may ask for at most. */
+  get capacity(): number {
+    return this.#options.parallel + this.#options.queue;
   }
 
   get isClosing(): boolean {
@@ -136,7 +143,9 @@ export class Admission {
       if (this.running > 0) return;
       for (const tell of this.#whenIdle.splice(0)) tell();
     };
-    resolve({ signal, release });
+    signal.addEventListener("abort", release, { once: true });
+    if (signal.aborted) release();
+    resolve({ signal, release, begin: () => signal.removeEventListener("abort", release) });
   }
 
   /** Takes a ticket out of the queue; false if it wasn't there any more. */

@@ -1,6 +1,8 @@
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
+import { chatRoutes } from "./chat-completions.ts";
+import { completionRoutes } from "./completions.ts";
 import type { ServerContext, ServerEnv } from "./context.ts";
 import { ApiError, toApiError } from "./errors.ts";
 import { healthRoutes } from "./health.ts";
@@ -9,6 +11,7 @@ import { metricsRoutes } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { observe } from "./observe.ts";
 import { pageRoutes } from "./page/routes.ts";
+import { responsesRoutes } from "./responses/index.ts";
 import { type AccessOptions, checkHost, checkKey, checkOrigin, identify } from "./security.ts";
 
 /** The whole server as one handler. */
@@ -39,8 +42,10 @@ export function createApp(context: ServerContext, access: AccessOptions): Hono<S
   app.route("/", healthRoutes(context));
   app.route("/", metricsRoutes(context));
   app.route("/", modelRoutes(context));
-  // responses: app.route("/", responsesRoutes(context));
   app.route("/", pageRoutes());
+  app.route("/", chatRoutes(context));
+  app.route("/", completionRoutes(context));
+  app.route("/", responsesRoutes(context));
 
   app.notFound((c) => {
     const allowed = methodsOf(app, c.req.path);

@@ -111,11 +111,10 @@ export function formatsOf(
       : format.type === "json_object"
         ? grammarOf(ANY_OBJECT, "response_format", limits)
         : grammarOf(format.schema, format.param, limits);
-  const isFree = choice.mode === "auto" && choice.names === undefined && !responseFormat;
   return {
     ...(responseFormat && { responseFormat }),
     ...(callFormats.size > 0 && { callFormats }),
-    ...(!isFree && functions.length > 0 && { recipients: callable.map(({ name }) => recipientOf(name)) }),
+    ...(functions.length > 0 && { recipients: callable.map(({ name }) => recipientOf(name)) }),
     ...(choice.mode === "required" && { mustCall: true }),
   };
 }

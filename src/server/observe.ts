@@ -12,7 +12,7 @@ export function observe(context: ServerContext): MiddlewareHandler<ServerEnv> {
     if (signal.aborted) abort.abort(signal.reason);
     signal.addEventListener("abort", () => abort.abort(signal.reason), { once: true });
     const info: RequestInfo = {
-      id: context.newId("req"),
+      id: context.newId("req_"),
       client: "",
       abort,
       start,

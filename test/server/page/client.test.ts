@@ -112,7 +112,7 @@ function turnOf(events: readonly ResponseEvent[], question = "?"): Turn {
 test("events become reasoning, calls and an answer", () => {
   const turn = turnOf(EVENTS);
   expect(turn.steps).toEqual([
-    { type: "reasoning", text: "Ünïcode 🎈", seconds: 3 },
+    { type: "reasoning", text: "Ünïcode 🎈", begin: 1, seconds: 2 },
     { type: "call", name: "Python", text: "print(1)", result: "1\n" },
     { type: "text", text: "It is 1." },
   ]);

@@ -93,7 +93,8 @@ async function ask(text: string): Promise<void> {
 
   const start = performance.now();
   const seconds = (): number => (performance.now() - start) / 1000;
-  let first: number | undefined;
+  let writing = 0; // seconds between the tokens of a message, which tools and waiting have no part in
+  let latest: { readonly index: number | undefined; readonly at: number } | undefined;
   let outputTokens = 0;
   const changed = new Set<number>();
   try {
@@ -106,14 +107,18 @@ async function ask(text: string): Promise<void> {
       ...(chosenTools.length > 0 && { tools: chosenTools.map(toolOf) }),
     };
     for await (const event of respond(body, key, controller.signal)) {
-      if (event.delta !== undefined) first ??= seconds();
+      if (event.delta !== undefined) {
+        const at = seconds();
+        if (latest && latest.index === event.output_index) writing += at - latest.at;
+        latest = { index: event.output_index, at };
+      }
       outputTokens = event.response?.usage?.output_tokens ?? outputTokens;
       const index = applyEvent(turn, event, seconds());
       if (index === undefined) continue;
       if (changed.size === 0) requestAnimationFrame(() => draw(turn, view, changed));
       changed.add(index);
     }
-    turn.end = statistics(outputTokens, seconds() - (first ?? 0));
+    turn.end = statistics(outputTokens, writing);
   } catch (error) {
     if (controller.signal.aborted) turn.end = "Stopped.";
     else {
@@ -133,6 +138,7 @@ async function ask(text: string): Promise<void> {
 
 function statistics(tokens: number, seconds: number): string {
   if (tokens === 0) return "";
+  if (seconds === 0) return `${tokens} tokens`;
   return `${tokens} tokens, ${(tokens / seconds).toFixed(1)} a second`;
 }
 

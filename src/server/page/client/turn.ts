@@ -10,7 +10,7 @@ export interface Turn {
 }
 
 export type Step =
-  | { readonly type: "reasoning"; text: string; seconds?: number }
+  | { readonly type: "reasoning"; text: string; readonly begin: number; seconds: number }
   | { readonly type: "text"; text: string }
   | { readonly type: "call"; readonly name: string; text: string; result?: string };
 
@@ -49,7 +49,7 @@ export function applyEvent(turn: Turn, event: ResponseEvent, seconds: number): n
   const { type, output_index: index = -1, item, delta } = event;
   const step = turn.steps[index];
   if (type === "response.output_item.added" && item && index === turn.steps.length) {
-    turn.steps.push(newStep(item));
+    turn.steps.push(newStep(item, seconds));
     return index;
   }
   if (type === "response.output_item.done" && item && step) {
@@ -58,7 +58,7 @@ export function applyEvent(turn: Turn, event: ResponseEvent, seconds: number): n
   }
   if (type.endsWith(".delta") && step && delta !== undefined) {
     step.text += delta;
-    if (step.type === "reasoning") step.seconds = seconds;
+    if (step.type === "reasoning") step.seconds = seconds - step.begin;
     return index;
   }
   if (type === "error" || type === "response.failed")
@@ -68,8 +68,8 @@ export function applyEvent(turn: Turn, event: ResponseEvent, seconds: number): n
   return undefined;
 }
 
-function newStep({ type, name = "" }: Item): Step {
-  if (type === "reasoning") return { type: "reasoning", text: "" };
+function newStep({ type, name = "" }: Item, begin: number): Step {
+  if (type === "reasoning") return { type: "reasoning", text: "", begin, seconds: 0 };
   if (type === "message") return { type: "text", text: "" };
   const names: Readonly<Record<string, string>> = {
     code_interpreter_call: "Python",

@@ -63,7 +63,7 @@ function updateStep(element: Element, step: Step, isRunning: boolean): void {
   const [summary, folded] = element.children as unknown as [HTMLElement, HTMLElement];
   element.classList.toggle("running", isRunning);
   if (step.type === "reasoning") {
-    const seconds = `${(step.seconds ?? 0).toFixed(step.seconds && step.seconds >= 10 ? 0 : 1)} s`;
+    const seconds = `${step.seconds.toFixed(step.seconds < 10 ? 1 : 0)} s`;
     setText(summary, isRunning ? `Thinking… ${seconds}` : `Thought for ${seconds}`);
     setText(folded, step.text);
     return;

@@ -62,7 +62,8 @@ export class Creation {
     prepared.catch(() => {}); // told of where it is awaited
     creation.#prepared = prepared;
     try {
-      if (!request.background) await prepared;
+      // a background response waits for its turn elsewhere, but is told at once if there is no room for it
+      await (request.background ? Promise.race([prepared, undefined]) : prepared);
       if (request.store) await store.begin(creation.response, input);
     } catch (error) {
       creation.cancel();

@@ -376,6 +376,17 @@ describe("a background response", () => {
     expect(await refusal(client.responses.cancel(other.id))).toMatchObject({ status: 400 });
   });
 
+  it("is refused at once if there is no room for it", async () => {
+    const { client } = scriptedServer([thought("Hm. ".repeat(500)) + answer("Late.")], {
+      parallel: 1,
+      queue: 0,
+    });
+    const { id } = await client.responses.create({ ...ask, background: true });
+    const another = client.responses.create({ ...ask, background: true });
+    expect(await refusal(another)).toMatchObject({ status: 429 });
+    await client.responses.cancel(id);
+  });
+
   it("fails with the reason if it can't be done", async () => {
     const { client } = scriptedServer([HELLO]);
     const { id } = await client.responses.create({ ...ask, input: "word ".repeat(5000), background: true });

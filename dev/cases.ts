@@ -221,8 +221,8 @@ export function attention(kind: "scores" | "context", type: "f32" | "bf16"): Pre
     const [qAt, weightsAt] = [bench.place(q), bench.place(weights)];
     const result = bench.allocate(group * (kind === "scores" ? stride : headDim) * 4);
 
-    const ring = { capacity, headDim, width: headDim, keys, values };
-    const span = { position: end - 1, first: base, window: Number.POSITIVE_INFINITY };
+    const ring = { capacity, headDim, width: headDim, keys, values, bytes };
+    const span = { ring, tokens: 1, position: end - 1, first: base, window: Number.POSITIVE_INFINITY };
     return {
       bytes: ((end - base) * bytes) / capacity,
       matrices: orders(bench, large, {
@@ -237,7 +237,7 @@ export function attention(kind: "scores" | "context", type: "f32" | "bf16"): Pre
       expected() {
         const n = end - base;
         if (kind === "scores") {
-          const found = scores(Float64Array.from(q), group, headDim, ring as never, span, scale);
+          const found = scores(Float64Array.from(q), group, headDim, span, scale);
           const out = new Float32Array(group * stride).fill(Number.NaN); // NaN: whatever it is
           for (let g = 0; g < group; g++) out.set(found.subarray(g * n, (g + 1) * n), g * stride);
           return out;
@@ -245,7 +245,7 @@ export function attention(kind: "scores" | "context", type: "f32" | "bf16"): Pre
         const given = new Float64Array(group * n);
         for (let g = 0; g < group; g++) given.set(weights.subarray(g * stride, g * stride + n), g * n);
         const shown = { ...span, window: end - low };
-        return Float32Array.from(context(given, group, headDim, ring as never, shown, 1));
+        return Float32Array.from(context(given, group, shown));
       },
     };
   };

@@ -2,10 +2,11 @@ import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
 import { load } from "../generation/model.ts";
 import { invalid } from "../server/errors.ts";
-import { type BuiltInTools, createServer, type Logger, serve } from "../server/index.ts";
+import type { BuiltInTools, Logger } from "../server/index.ts";
 import { isLoopback, LOOPBACK_HOSTS } from "../server/security.ts";
 import { mcpTools, readMcpConfig } from "../tools/index.ts";
 import {
+  byteSize,
   type EngineFlags,
   engineFlags,
   integer,
@@ -30,11 +31,14 @@ interface Options extends EngineFlags {
   queue: number;
   context?: number;
   bodyLimit: number;
+  prefixCache: number;
   grace: number;
   tools: string[];
   search?: string;
   mcp?: string;
   pythonPackages?: string;
+  store?: string;
+  storeDays: number;
   quiet?: boolean;
 }
 
@@ -69,6 +73,7 @@ export function register(program: Command): void {
     .option("--queue <n>", "generations that wait for their turn; more get 429", integer(0), 64)
     .option("--context <n>", "tokens of prompt and answer at most (default: the model's context)", integer(2))
     .option("--body-limit <bytes>", "size of a request at most", integer(1), 4 * 2 ** 20)
+    .option("--prefix-cache <size>", "keys and values of earlier prompts to keep", byteSize, 2 ** 30)
     .option(
       "--grace <seconds>",
       "time that answers under way have to end when the server stops",
@@ -79,6 +84,8 @@ export function register(program: Command): void {
     .addOption(searchOption())
     .option("--mcp <file>", 'MCP servers whose tools requests may use, as {"mcpServers": {…}}')
     .option("--python-packages <folder>", "Pyodide packages that Python may import, such as numpy")
+    .option("--store <file>", "SQLite database to keep responses in (default: in memory, 64 MiB at most)")
+    .option("--store-days <n>", "days that responses are kept", integer(1), 30)
     .option("--quiet", "no line for each request");
   engineFlags(command).action(run);
 }
@@ -88,18 +95,24 @@ function collect(text: string, all: string[]): string[] {
 }
 
 async function run(options: Options): Promise<void> {
+  const { createServer, openStore, serve } = await import("../server/index.ts"); // no other command needs its libraries
   const { host, port, parallel, queue, grace, name, context } = options;
   await using model = await load(modelPath(options.model), loadOptions(options));
   model.requireTokenizer();
   const keyFromEnvironment = process.env["GPT_OSS_API_KEY"];
   const apiKeys = keyFromEnvironment ? [...options.apiKey, keyFromEnvironment] : options.apiKey;
   const id = name ?? (options.model === undefined ? "gpt-oss-small" : undefined);
+  const store = await openStore({
+    ...(options.store !== undefined && { file: options.store }),
+    days: options.storeDays,
+  });
   const server = createServer(model, {
     ...(id !== undefined && { id }),
     aliases: options.alias,
     parallel,
     queue,
     limits: { bodyBytes: options.bodyLimit, ...(context !== undefined && { contextTokens: context }) },
+    prefixCacheBytes: options.prefixCache,
     apiKeys,
     hosts: isLoopback(host) ? [...LOOPBACK_HOSTS, ...options.allowHost] : "any",
     corsOrigins: options.cors,
@@ -107,6 +120,7 @@ async function run(options: Options): Promise<void> {
       options,
       () => new Toolbox({ ...options, root: "." }, options.model === undefined, model.requireTokenizer()),
     ),
+    store,
     logger: logger(options.quiet ?? false),
     today,
   });
@@ -121,6 +135,7 @@ async function run(options: Options): Promise<void> {
   console.error(`Stopping: answers under way have ${grace} s to end. Ctrl-C again stops at once.`);
   void signalled().then(() => server.close(0));
   await server.close(grace);
+  await store.close();
   await listening.stop();
 }
 

@@ -49,15 +49,18 @@ export interface Ops {
   /** Lets go of a ring's memory. */
   freeRing(ring: Ring): void;
 
-  /** Puts keys and values [T, kvHeads, headDim] into the ring, from absolute position `position` on. */
-  store(k: Tensor, v: Tensor, ring: Ring, position: number): Awaitable<void>;
+  /** Puts keys and values [T, kvHeads, headDim] into the spans' rings, each span's rows from its `position` on. */
+  store(k: Tensor, v: Tensor, spans: readonly AttentionSpan[]): Awaitable<void>;
 
   /**
    * "qhd,khd->hqk" · scale, for keys at positions [first, position + T): [heads, T, keys].
    * −∞ where a key is later than its query, or `window` or more positions earlier. Query head h reads key head
    * h / (heads / kvHeads), rounded down (GQA).
+   *
+   * With several spans, each has such a matrix of its own, of its own tokens and keys, one after the other, and the shape tells
+   * all tokens and the most keys; likewise the weights. Only the engine knows how to read them.
    */
-  attentionScores(q: Tensor, ring: Ring, span: AttentionSpan, scale: number): Awaitable<Tensor>;
+  attentionScores(q: Tensor, spans: readonly AttentionSpan[], scale: number): Awaitable<Tensor>;
 
   /**
    * Softmax of each row joined by its head's sink logit, which takes its share and then is dropped:
@@ -66,11 +69,11 @@ export interface Ops {
   sinkSoftmax(
     scores: Tensor,
     sinks: Weight,
-    span: AttentionSpan,
+    spans: readonly AttentionSpan[],
   ): Awaitable<{ weights: Tensor; sink: Tensor }>;
 
   /** "hqk,khd->qhd": [T, heads · headDim]. */
-  attentionContext(weights: Tensor, ring: Ring, span: AttentionSpan): Awaitable<Tensor>;
+  attentionContext(weights: Tensor, spans: readonly AttentionSpan[]): Awaitable<Tensor>;
 
   /** x + y */
   add(x: Tensor, y: Tensor): Awaitable<Tensor>;
@@ -96,8 +99,8 @@ export interface Ops {
   /** "tkc,tk->tc"; the ids are there for dialects that add experts up by id. */
   weightedSum(x: Tensor, weights: Tensor, ids: Tensor): Awaitable<Tensor>;
 
-  /** Rows [first, T) of x [T, …]. */
-  lastRows(x: Tensor, first: number): Tensor;
+  /** Some rows of x [T, …], in ascending order. */
+  rows(x: Tensor, rows: readonly number[]): Tensor;
 
   /** The values of a tensor, copied out, for hooks and samplers. */
   read(x: Tensor): HostTensor;
@@ -125,10 +128,15 @@ export interface Weight {
 /** Keys and values of a layer: absolute position p lies in row p mod capacity. */
 export interface Ring {
   readonly capacity: number;
+  /** Of memory. */
+  readonly bytes: number;
 }
 
-/** Which positions an attention step covers. */
+/** What one sequence's tokens in the chunk attend to. Where several share a chunk, their tokens lie one after the other. */
 export interface AttentionSpan {
+  readonly ring: Ring;
+  /** Number of queries. */
+  readonly tokens: number;
   /** Position of the first query. */
   readonly position: number;
   /** Position of the first key. */

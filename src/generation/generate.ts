@@ -20,13 +20,15 @@ export interface GenerateOptions extends SamplingOptions {
   readonly topLogprobs?: number;
   /** Changes a copy of the logits [vocab] in place ahead of sampling: bias, bans, grammars. Log-probabilities stay the model's. */
   readonly adjustLogits?: (logits: Logits, position: number) => void;
-  /** Prompt tokens per forward pass; it changes speed and memory, never a bit of the result. Default 512. */
+  /** Prompt tokens per forward pass; it changes speed and memory, never a bit of the result. Default 512, or 128 beside others. */
   readonly chunkSize?: number;
   /** Positions, up to the prompt's end, that the cache is to be able to return to: see KvCache.checkpoint. */
   readonly checkpoints?: readonly number[];
   readonly hooks?: Hooks;
   /** Aborting rejects the pending step with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Called once, ahead of the prompt: how many of the sequence's tokens were in a cache already. */
+  readonly onReuse?: (tokens: number) => void;
   /** Called after each chunk of the prompt. */
   readonly onPrefill?: (done: number, total: number) => void;
 }
@@ -39,13 +41,6 @@ export interface GeneratedToken extends TokenProbability {
   readonly topLogprobs: readonly TokenProbability[];
   /** Set on the last token: a stop token or string, or the limit. */
   readonly finishReason?: FinishReason;
-}
-
-/** An engine may do without the event loop for long: timers, signals and other requests get it once a token. */
-function nextTask(): Promise<void> {
-  return new Promise((resolve) =>
-    typeof setImmediate === "function" ? setImmediate(resolve) : setTimeout(resolve),
-  );
 }
 
 export type FinishReason = "stop" | "length";
@@ -65,16 +60,11 @@ export async function* generate(
   options: GenerateOptions = {},
 ): AsyncGenerator<GeneratedToken, void, void> {
   const { config, ops } = transformer;
-  const {
-    maxTokens = Number.POSITIVE_INFINITY,
-    stopTokens = [],
-    stop = [],
-    chunkSize = 512,
-    signal,
-  } = options;
+  const { maxTokens = Number.POSITIVE_INFINITY, stopTokens = [], stop = [], signal } = options;
   if (!(maxTokens >= 1))
     throw new UsageError("maxTokens is out of range", { expected: "1 or more", found: maxTokens });
-  if (!(Number.isInteger(chunkSize) && chunkSize >= 1)) {
+  const { chunkSize } = options;
+  if (chunkSize !== undefined && !(Number.isInteger(chunkSize) && chunkSize >= 1)) {
     throw new UsageError("chunkSize is out of range", {
       expected: "an integer of 1 or more",
       found: chunkSize,
@@ -98,12 +88,13 @@ export async function* generate(
   // what `forward` returns is good until the next pass, perhaps another sequence's: it is read at once
   const read = (logits: Tensor): Logits => ops.read(logits).data as Logits;
   const start = cache.length;
+  options.onReuse?.(start);
   const cuts = [...(options.checkpoints ?? []), prefill].toSorted((a, b) => a - b);
   let row: Logits | undefined;
   do {
-    await nextTask();
     const at = cache.length;
-    const to = Math.min(at + chunkSize, cuts.find((cut) => cut > at) ?? prefill);
+    const most = at + (chunkSize ?? transformer.chunkSize(cache));
+    const to = Math.min(most, cuts.find((cut) => cut > at) ?? prefill);
     row = read(await transformer.forward(prompt.slice(at - start, to - start), cache, pass));
     if (options.checkpoints?.includes(to)) await cache.checkpoint();
     options.onPrefill?.(to - start, prompt.length);
@@ -123,7 +114,6 @@ export async function* generate(
       text += stopStrings.push(decoder.end()) + stopStrings.end();
     yield { id, text, logprob, topLogprobs: top, position, ...(finishReason && { finishReason }) };
     if (finishReason) return;
-    await nextTask();
     row = read(await transformer.forward([id], cache, pass));
   }
 }

@@ -19,7 +19,7 @@ export async function attention(
   x: Tensor,
   layer: number,
   weights: AttentionWeights<Weight>,
-  { ops, config, cache, rope, tap }: Pass,
+  { ops, config, batch, rope, tap }: Pass,
 ): Promise<Tensor> {
   const at = `layers.${layer}.attn`;
   const { numAttentionHeads: heads, numKeyValueHeads: kvHeads, headDim } = config;
@@ -35,14 +35,15 @@ export async function attention(
 
   const qRope = await tap(`${at}.q_rope`, ops.rotate(q, rope));
   const kRope = await tap(`${at}.k_rope`, ops.rotate(k, rope));
-  const { ring, span } = await cache.append(layer, kRope, v);
+  const spans = batch.spans(layer); // of each sequence, where its keys and values are
+  await ops.store(kRope, v, spans);
 
   const scale = 1 / Math.sqrt(headDim);
-  const scores = await tap(`${at}.scores`, ops.attentionScores(qRope, ring, span, scale));
-  const { weights: softmax, sink } = await ops.sinkSoftmax(scores, weights.sinks, span);
+  const scores = await tap(`${at}.scores`, ops.attentionScores(qRope, spans, scale));
+  const { weights: softmax, sink } = await ops.sinkSoftmax(scores, weights.sinks, spans);
   const p = await tap(`${at}.weights`, softmax);
   await tap(`${at}.sink`, sink); // nothing follows from it
-  const context = await tap(`${at}.context`, ops.attentionContext(p, ring, span));
+  const context = await tap(`${at}.context`, ops.attentionContext(p, spans));
 
   const out = await tap(`${at}.out`, ops.linear(context, weights.out.weight, weights.out.bias));
   return tap(`${at}.residual`, ops.add(x, out));

@@ -14,12 +14,12 @@ export type Hooks = Readonly<Record<string, Hook>>;
 /** Passes a value on, by way of the hooks on that point. */
 export type Tap = <T extends Tensor>(point: string, value: Awaitable<T>) => Promise<T>;
 
-/** A tap that shows values to hooks; without hooks it only waits for the value. An aborted signal ends the pass there. */
-export function createTap(ops: Ops, hooks: Hooks = {}, signal?: AbortSignal): Tap {
+/** A tap that shows values to hooks; without hooks it only waits for the value. An aborted pass ends there. */
+export function createTap(ops: Ops, hooks: Hooks = {}, throwIfAborted: () => void = () => {}): Tap {
   const visitors = Object.entries(hooks).map(([pattern, hook]) => ({ matches: pointMatcher(pattern), hook }));
   return async (point, value) => {
     let tensor = await value;
-    signal?.throwIfAborted();
+    throwIfAborted();
     for (const { matches, hook } of visitors) {
       if (!matches(point)) continue;
       const replacement = await hook(ops.read(tensor), point);

@@ -58,20 +58,20 @@ export function concentration(rope: RopeConfig): number {
   return rope.factor > 1 ? 0.1 * log(rope.factor) + 1 : 1;
 }
 
-/** cos and sin for positions [position, position + count). */
+/** cos and sin for each of some positions. */
 export function ropeTable(
   frequencies: Float64Array,
   rope: RopeConfig,
-  position: number,
-  count: number,
+  positions: readonly number[],
   { round, wide }: Pick<Dialect, "round" | "wide">,
 ): RopeTable {
   const half = frequencies.length;
   const scale = wide(concentration(rope));
-  const table = { cos: new Float64Array(count * half), sin: new Float64Array(count * half) };
-  for (let t = 0; t < count; t++) {
+  const size = positions.length * half;
+  const table = { cos: new Float64Array(size), sin: new Float64Array(size) };
+  for (const [t, position] of positions.entries()) {
     for (let i = 0; i < half; i++) {
-      const angle = wide((position + t) * frequencies[i]!);
+      const angle = wide(position * frequencies[i]!);
       table.cos[t * half + i] = round(wide(wide(cos(angle)) * scale));
       table.sin[t * half + i] = round(wide(wide(sin(angle)) * scale));
     }

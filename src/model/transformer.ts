@@ -1,11 +1,12 @@
 import type { ModelWeights } from "../checkpoint/weights.ts";
 import type { ModelConfig } from "../config.ts";
 import type { Ops, RopeTable, Tensor, Weight } from "../engine/ops.ts";
-import { UsageError } from "../errors.ts";
 import { attention } from "./attention.ts";
+import { Batch } from "./batch.ts";
 import { createTap, type Hooks, type Tap } from "./hooks.ts";
 import { KvCache } from "./kv-cache.ts";
 import { mixtureOfExperts } from "./moe.ts";
+import { PassQueue, type PassRequest } from "./pass-queue.ts";
 import { inverseFrequencies, ropeTable } from "./rope.ts";
 
 /**
@@ -19,14 +20,15 @@ import { inverseFrequencies, ropeTable } from "./rope.ts";
  * unembedding is a matrix of its own. norm is RMSNorm (arXiv:1910.07467), x / sqrt(mean(x²) + ε) · scale.
  *
  * This code is what runs, in every engine: `ops` (`engine/ops.ts`) does the arithmetic, and decides what to run in
- * parallel and where to round (`numerics/dialects.ts`). Shapes: T is the number of tokens in the chunk.
+ * parallel and where to round (`numerics/dialects.ts`). Shapes: T is the number of tokens in the pass, of one sequence or several
+ * (`batch.ts`).
  */
 export class Transformer {
   readonly config: ModelConfig;
   readonly ops: Ops;
   readonly #weights: ModelWeights<Weight>;
   readonly #frequencies: Float64Array;
-  #lastPass: Promise<unknown> = Promise.resolve();
+  readonly #queue = new PassQueue((requests) => this.#compute(requests));
 
   constructor(config: ModelConfig, weights: ModelWeights<Weight>, ops: Ops) {
     this.config = config;
@@ -37,48 +39,53 @@ export class Transformer {
 
   /** An empty cache for a sequence of its own. */
   createCache(): KvCache {
-    return new KvCache(this.config, this.ops, (work) => this.#inTurn(work));
+    return new KvCache(this.config, this.ops, this.#queue);
   }
 
   /**
-   * Runs a chunk of T tokens that follow those in the cache, and adds them to it. Passes run one at a time: one that is
-   * asked for while another runs waits for it, so that a hook can't await a pass of its own. The logits are good until
-   * the next pass begins.
+   * Runs a chunk of T tokens that follow those in the cache, and adds them to it. Sequences that wait at the same time share
+   * a pass (`pass-queue.ts`), with the bits that each would have alone. A hook can't await a pass of its own. The logits are
+   * good until the next pass begins, which isn't before everyone who shared this one had a chance to read them.
    *
    * @returns logits [T, vocab], or [1, vocab] of the last token with `lastOnly`
    * @throws UsageError for no ids, or an id without a row in the embedding
    */
   forward(ids: readonly number[], cache: KvCache, options: ForwardOptions = {}): Promise<Tensor> {
-    return this.#inTurn(() => this.#forward(ids, cache, options));
+    return this.#queue.pass(ids, cache, options);
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#lastPass.then(work);
-    this.#lastPass = done.catch(() => {});
-    return done;
+  /** How many tokens of a prompt a pass should take: fewer while others would have to wait for it. */
+  chunkSize(cache: KvCache): number {
+    return this.#queue.isShared(cache) ? 128 : 512;
   }
 
-  async #forward(ids: readonly number[], cache: KvCache, options: ForwardOptions): Promise<Tensor> {
+  async #compute(requests: readonly PassRequest[]): Promise<void> {
+    const batch = await Batch.of(requests, this.config);
+    if (batch.isEmpty) return;
+    try {
+      batch.resolve(await this.#forward(batch), this.ops);
+    } catch (error) {
+      batch.reject(error);
+    }
+  }
+
+  async #forward(batch: Batch): Promise<Tensor> {
     const { config, ops } = this;
     const weights = this.#weights;
-    checkIds(ids, cache.length, config);
-    const pass: Pass = {
-      config,
-      ops,
-      cache,
-      rope: ropeTable(this.#frequencies, config.rope, cache.length, ids.length, ops.dialect),
-      tap: createTap(ops, options.hooks, options.signal),
-    };
+    const rope = (): RopeTable => ropeTable(this.#frequencies, config.rope, batch.positions, ops.dialect);
+    const tap = createTap(ops, batch.hooks, () => batch.throwIfAborted());
+    let pass: Pass = { config, ops, batch, rope: rope(), tap };
 
-    let x = await pass.tap("embedding", ops.embed(weights.embedding, ids));
+    let x = await tap("embedding", ops.embed(weights.embedding, batch.ids));
     for (const [layer, { attn, moe }] of weights.layers.entries()) {
+      const rows = batch.dropAborted();
+      if (rows) [x, pass] = [ops.rows(x, rows), { ...pass, rope: rope() }];
       x = await attention(x, layer, attn, pass);
       x = await mixtureOfExperts(x, layer, moe, pass);
     }
-    cache.advance(ids.length);
-    if (options.lastOnly) x = ops.lastRows(x, ids.length - 1);
-    x = await pass.tap("norm", ops.rmsNorm(x, weights.norm, config.rmsNormEps));
-    return pass.tap("logits", ops.linear(x, weights.unembedding));
+    x = ops.rows(x, batch.logitRows());
+    x = await tap("norm", ops.rmsNorm(x, weights.norm, config.rmsNormEps));
+    return tap("logits", ops.linear(x, weights.unembedding));
   }
 }
 
@@ -90,23 +97,11 @@ export interface ForwardOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What the parts of one forward pass share. */
+/** What the parts of a forward pass share. */
 export interface Pass {
   readonly config: ModelConfig;
   readonly ops: Ops;
-  readonly cache: KvCache;
+  readonly batch: Batch;
   readonly rope: RopeTable;
   readonly tap: Tap;
-}
-
-function checkIds(ids: readonly number[], position: number, config: ModelConfig): void {
-  if (ids.length === 0) throw new UsageError("no token ids", { hint: "A prompt has at least one token." });
-  const bad = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= config.vocabSize);
-  if (bad >= 0) {
-    throw new UsageError("token id outside the vocabulary", {
-      where: `token ${position + bad}`,
-      expected: `0 to ${config.vocabSize - 1}`,
-      found: String(ids[bad]),
-    });
-  }
 }

@@ -188,7 +188,7 @@ function ropeTableChecks(vectors: OpVectors): Check[] {
         (part: "cos" | "sin") =>
         (golden: Trace): Float64Array => {
           const rows = Array.from(golden.get("positions")!.data, (position) =>
-            ropeTable(frequencies, rope, position, 1, { round: wide, wide }),
+            ropeTable(frequencies, rope, [position], { round: wide, wide }),
           );
           return Float64Array.from(rows.flatMap((row) => [...row[part]]));
         };
@@ -376,14 +376,18 @@ async function attention(
   ];
   const [T, kvHeads, headDim] = k.shape as [number, number, number];
   const ring = await ops.createRing(T, kvHeads, headDim);
-  await ops.store(k, v, ring, 0);
   const window = windowOrNone || Number.POSITIVE_INFINITY;
-  const span = { position, first: Math.max(0, position - window + 1), window };
-  const queries = ops.lastRows(q, position);
-  const scores = await ops.attentionScores(queries, ring, span, 1 / Math.sqrt(headDim));
+  await ops.store(k, v, [{ ring, tokens: T, position: 0, first: 0, window }]);
+  const first = Math.max(0, position - window + 1);
+  const spans = [{ ring, tokens: T - position, position, first, window }];
+  const queries = ops.rows(
+    q,
+    Array.from({ length: T - position }, (_, t) => position + t),
+  );
+  const scores = await ops.attentionScores(queries, spans, 1 / Math.sqrt(headDim));
   const sinks = await ops.loadWeight(sourceOf("sinks", golden.get(`${at}sinks`)!), "vector");
-  const { weights, sink } = await ops.sinkSoftmax(scores, sinks, span);
-  const context = await ops.attentionContext(weights, ring, span);
+  const { weights, sink } = await ops.sinkSoftmax(scores, sinks, spans);
+  const context = await ops.attentionContext(weights, spans);
   return { weights: ops.read(weights).data, sink: ops.read(sink).data, context: ops.read(context).data };
 }
 

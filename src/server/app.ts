@@ -11,6 +11,7 @@ import { metricsRoutes } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { observe } from "./observe.ts";
 import { openapiRoutes } from "./openapi.ts";
+import { responsesRoutes } from "./responses/index.ts";
 import { type AccessOptions, checkHost, checkKey, checkOrigin, identify } from "./security.ts";
 
 /** The whole server as one handler. */
@@ -44,7 +45,7 @@ export function createApp(context: ServerContext, access: AccessOptions): Hono<S
   app.route("/", openapiRoutes());
   app.route("/", chatRoutes(context));
   app.route("/", completionRoutes(context));
-  // responses: app.route("/", responsesRoutes(context));
+  app.route("/", responsesRoutes(context));
   // page: app.route("/", pageRoutes());
 
   app.notFound((c) => {

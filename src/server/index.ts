@@ -2,23 +2,28 @@ import { randomUUID } from "node:crypto";
 import type { Hono } from "hono";
 import type { TokenSource } from "../generation/chat.ts";
 import type { Model } from "../generation/model.ts";
+import { PrefixCache } from "../generation/prefix-cache.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import type { BuiltInTools, Limits, Logger, ServerContext, ServerEnv } from "./context.ts";
 import { invalid } from "./errors.ts";
 import { Metrics } from "./metrics.ts";
 import { LOOPBACK_HOSTS } from "./security.ts";
+import { openStore, type ResponseStore } from "./store/index.ts";
 
 export type { BuiltInTools, Limits, Logger, ServerContext } from "./context.ts";
 export { ApiError } from "./errors.ts";
 export { type Listening, type ListenOptions, serve } from "./listen.ts";
+export { openStore, type ResponseStore, type StoreOptions } from "./store/index.ts";
 
 export interface ServerOptions {
   /** The model's name for clients; by default that of its folder or file. */
   readonly id?: string;
   readonly aliases?: readonly string[];
-  /** What generates; the model itself by default, which computes each prompt anew. */
+  /** What generates; by default a PrefixCache, through which requests share what has been computed. */
   readonly source?: TokenSource;
+  /** Bytes of keys and values that the PrefixCache keeps, 1 GiB by default. */
+  readonly prefixCacheBytes?: number;
   /** Generations that run at a time, 16 by default. */
   readonly parallel?: number;
   /** Generations that wait for their turn, 64 by default; more are answered with 429. */
@@ -32,6 +37,8 @@ export interface ServerOptions {
   readonly corsOrigins?: readonly string[];
   /** Tools that requests may have the server run; none by default. */
   readonly builtInTools?: BuiltInTools;
+  /** Where responses are kept, as `openStore` opens it; the caller closes it. In memory by default. */
+  readonly store?: ResponseStore;
   /** Silent by default. */
   readonly logger?: Logger;
   /** Milliseconds since 1970. */
@@ -69,6 +76,10 @@ const DEFAULT_LIMITS: Limits = {
 export function createServer(model: Model, options: ServerOptions = {}): GptOssServer {
   const { parallel = 16, queue = 64, hosts = LOOPBACK_HOSTS, now = Date.now } = options;
   const admission = new Admission({ parallel, queue });
+  const prefixes = options.source
+    ? undefined
+    : new PrefixCache(model, { bytes: options.prefixCacheBytes ?? 2 ** 30 });
+  let store: Promise<ResponseStore> | undefined;
   const context: ServerContext = {
     served: [
       {
@@ -76,7 +87,7 @@ export function createServer(model: Model, options: ServerOptions = {}): GptOssS
         aliases: options.aliases ?? [],
         created: Math.floor(now() / 1000),
         model,
-        source: options.source ?? model,
+        source: options.source ?? prefixes!,
       },
     ],
     limits: { ...DEFAULT_LIMITS, ...options.limits },
@@ -84,6 +95,11 @@ export function createServer(model: Model, options: ServerOptions = {}): GptOssS
     metrics: new Metrics(admission),
     logger: options.logger ?? { info() {}, error() {} },
     builtInTools: options.builtInTools ?? NO_TOOLS,
+    store: async () => {
+      if (options.store) return options.store;
+      store ??= openStore({ now });
+      return store;
+    },
     newId: (prefix) => prefix + randomUUID().replaceAll("-", ""),
     now,
     today: options.today ?? (() => new Date(now()).toISOString().slice(0, 10)),
@@ -96,7 +112,11 @@ export function createServer(model: Model, options: ServerOptions = {}): GptOssS
   return {
     context,
     fetch: async (request, connection = {}) => app.fetch(request, connection),
-    close: (graceSeconds = 30) => close(admission, graceSeconds),
+    close: async (graceSeconds = 30) => {
+      await close(admission, graceSeconds);
+      await (await store)?.close();
+      prefixes?.[Symbol.dispose]();
+    },
   };
 }
 

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { chatBody } from "./chat-schema.ts";
 import { completionBody } from "./completions.ts";
 import type { ServerEnv } from "./context.ts";
+import { createResponseSchema } from "./responses/index.ts";
 
 /** One route, as the document describes it. */
 interface Operation {
@@ -34,6 +35,17 @@ const OPERATIONS: readonly Operation[] = [
     body: completionBody,
     contentTypes: STREAMABLE,
   },
+  {
+    method: "post",
+    path: "/v1/responses",
+    summary: "Answer, and keep the answer",
+    body: createResponseSchema,
+    contentTypes: STREAMABLE,
+  },
+  { method: "get", path: "/v1/responses/{id}", summary: "A kept response", contentTypes: STREAMABLE },
+  { method: "delete", path: "/v1/responses/{id}", summary: "Forget a response" },
+  { method: "post", path: "/v1/responses/{id}/cancel", summary: "Stop a response under way" },
+  { method: "get", path: "/v1/responses/{id}/input_items", summary: "What a response answered" },
   { method: "get", path: "/v1/models", summary: "The models that are served" },
   { method: "get", path: "/v1/models/{id}", summary: "One model" },
   { method: "get", path: "/health", summary: "Whether requests are taken", open: true },

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { WeightSource } from "../../src/checkpoint/weights.ts";
+import type { Ring } from "../../src/engine/ops.ts";
 import { ReferenceEngine } from "../../src/engine/reference/index.ts";
 import type { DialectName } from "../../src/numerics/dialects.ts";
 
@@ -130,34 +131,35 @@ describe.each([
 describe("attention", () => {
   const T = 40;
   const engine = new ReferenceEngine("int16");
-  const span = { position: 0, first: 0, window: Number.POSITIVE_INFINITY };
+  const spanOf = (ring: Ring, tokens: number, window = Number.POSITIVE_INFINITY) =>
+    [{ ring, tokens, position: 0, first: 0, window }] as const;
   const tensor = (shape: number[], data: ArrayLike<number>) =>
     engine.write({ shape, data: Float32Array.from(data) });
 
   test("weights · V adds up 32 positions at a time", async () => {
     const ring = engine.createRing(T, 1, 1);
     const values = Array.from({ length: T }, (_, p) => (p === 0 ? 2 ** 24 : 1));
-    engine.store(tensor([T, 1, 1], values), tensor([T, 1, 1], values), ring, 0);
+    engine.store(tensor([T, 1, 1], values), tensor([T, 1, 1], values), spanOf(ring, T));
     const weights = tensor([1, T, T], new Float32Array(T * T).fill(1));
-    const context = engine.read(engine.attentionContext(weights, ring, span)).data;
+    const context = engine.read(engine.attentionContext(weights, spanOf(ring, T))).data;
     expect(context[31]).toBe(2 ** 24);
     expect(context[39]).toBe(2 ** 24 + 8);
-    const windowed = { ...span, window: 9 }; // query 39 sees 31 to 39
-    expect(engine.read(engine.attentionContext(weights, ring, windowed)).data[39]).toBe(9);
+    const windowed = spanOf(ring, T, 9); // query 39 sees 31 to 39
+    expect(engine.read(engine.attentionContext(weights, windowed)).data[39]).toBe(9);
   });
 
   test("scores add up one by one", async () => {
     const ring = engine.createRing(1, 1, 64);
     const key = tensor([1, 1, 64], [2 ** 24, ...Array.from({ length: 63 }, () => 1)]);
-    engine.store(key, key, ring, 0);
+    engine.store(key, key, spanOf(ring, 1));
     const q = tensor([1, 1, 64], new Float32Array(64).fill(1));
-    expect(engine.read(engine.attentionScores(q, ring, span, 0.1)).data[0]).toBe(f(2 ** 24 * f(0.1)));
+    expect(engine.read(engine.attentionScores(q, spanOf(ring, 1), 0.1)).data[0]).toBe(f(2 ** 24 * f(0.1)));
   });
 
   test("the softmax takes visible keys only, whatever a hook wrote elsewhere", async () => {
     const sinks = await engine.loadWeight(floats([0]));
     const scores = tensor([1, 2, 2], [0, 1000, 0, 0]);
-    const { weights, sink } = await engine.sinkSoftmax(scores, sinks, span);
+    const { weights, sink } = await engine.sinkSoftmax(scores, sinks, spanOf(engine.createRing(2, 1, 1), 2));
     const third = f(1 / 3);
     expect([...engine.read(weights).data]).toEqual([0.5, 0, third, third]);
     expect([...engine.read(sink).data]).toEqual([0.5, third]);
@@ -169,9 +171,9 @@ test("a bf16 cache holds keys and values rounded to bfloat16", () => {
   const ring = engine.createRing(1, 1, 4);
   const stored = [1 + 2 ** -8, 1 + 3 * 2 ** -8, -1 - 2 ** -7, 1 + 2 ** -8 + 2 ** -20]; // ties to even
   const row = engine.write({ shape: [1, 1, 4], data: Float32Array.from(stored) });
-  engine.store(row, row, ring, 0);
-  const span = { position: 0, first: 0, window: 1 };
+  const spans = [{ ring, tokens: 1, position: 0, first: 0, window: 1 }];
+  engine.store(row, row, spans);
   const one = engine.write({ shape: [1, 1, 1], data: Float32Array.of(1) });
-  const context = engine.read(engine.attentionContext(one, ring, span));
+  const context = engine.read(engine.attentionContext(one, spans));
   expect([...context.data]).toEqual([1, 1 + 2 ** -6, -1 - 2 ** -7, 1 + 2 ** -7]);
 });

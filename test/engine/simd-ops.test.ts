@@ -224,20 +224,24 @@ describe.each([
             ),
           });
         const ring = await ops.createRing(window + T, kvHeads, headDim);
-        for (let p = 0; p < past; p++)
-          await ops.store(tensor([1, kvHeads, headDim], p), tensor([1, kvHeads, headDim], p + 100), ring, p);
-        await ops.store(tensor([T, kvHeads, headDim], 7), tensor([T, kvHeads, headDim], 8), ring, past);
-        const span = { position: past, first: Math.max(0, past - window + 1), window };
+        const spansAt = (position: number, tokens: number) =>
+          [{ ring, tokens, position, first: Math.max(0, position - window + 1), window }] as const;
+        for (let p = 0; p < past; p++) {
+          const [k, v] = [tensor([1, kvHeads, headDim], p), tensor([1, kvHeads, headDim], p + 100)];
+          await ops.store(k, v, spansAt(p, 1));
+        }
+        const spans = spansAt(past, T);
+        await ops.store(tensor([T, kvHeads, headDim], 7), tensor([T, kvHeads, headDim], 8), spans);
         const sinks = await ops.loadWeight(vector(scattered(values, kvHeads * group, seed + 9)), "vector");
         const q = tensor([T, kvHeads * group, headDim], 10);
-        const scores = await ops.attentionScores(q, ring, span, 1 / Math.sqrt(headDim));
-        const { weights, sink } = await ops.sinkSoftmax(scores, sinks, span);
+        const scores = await ops.attentionScores(q, spans, 1 / Math.sqrt(headDim));
+        const { weights, sink } = await ops.sinkSoftmax(scores, sinks, spans);
         // the same by way of the host, as where a hook replaces
-        const given = await ops.sinkSoftmax(ops.write(ops.read(scores)), sinks, span);
+        const given = await ops.sinkSoftmax(ops.write(ops.read(scores)), sinks, spans);
         const read = [scores, weights, sink, given.weights, given.sink].map((x) => ops.read(x));
         const contexts = [
-          await ops.attentionContext(weights, ring, span),
-          await ops.attentionContext(ops.write(read[1]!), ring, span),
+          await ops.attentionContext(weights, spans),
+          await ops.attentionContext(ops.write(read[1]!), spans),
         ];
         const results = [...read, ...contexts.map((x) => ops.read(x))];
         ops.freeRing(ring);

@@ -46,6 +46,7 @@ export function scriptedModel(completions: readonly string[], maxContextLength =
     config,
     ops: { read: (logits: unknown) => ({ data: logits }) },
     createCache: () => new Cache(),
+    chunkSize: () => 512,
     async forward(ids: number[], cache: Cache, { signal }: { signal?: AbortSignal }): Promise<Float32Array> {
       signal?.throwIfAborted();
       cache.ids.push(...ids);

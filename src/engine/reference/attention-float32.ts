@@ -1,7 +1,7 @@
 import { expFloat32 } from "../../numerics/exp-float32.ts";
 import type { AttentionSpan } from "../ops.ts";
-import { oldestVisible } from "./attention.ts";
-import type { ReferenceRing } from "./tensor.ts";
+import { keysOf, oldestVisible } from "./attention.ts";
+import { ringOf } from "./tensor.ts";
 
 /**
  * Attention of the dialects whose every step is in float32. Where sums are taken in parts, these go by absolute position:
@@ -15,12 +15,12 @@ export function scores(
   q: Float64Array,
   heads: number,
   headDim: number,
-  ring: ReferenceRing,
   span: AttentionSpan,
   scale: number,
 ): Float64Array {
-  const T = q.length / (heads * headDim);
-  const n = span.position + T - span.first;
+  const ring = ringOf(span.ring);
+  const T = span.tokens;
+  const n = keysOf(span);
   const queriesPerKey = heads / (ring.width / headDim);
   const out = new Float64Array(heads * T * n).fill(Number.NEGATIVE_INFINITY);
   for (let h = 0; h < heads; h++) {
@@ -43,10 +43,10 @@ export function scores(
 export function sinkSoftmax(
   scores: Float64Array,
   sinks: Float32Array,
-  T: number,
   span: AttentionSpan,
 ): { weights: Float64Array; sink: Float64Array } {
-  const n = span.position + T - span.first;
+  const T = span.tokens;
+  const n = keysOf(span);
   const weights = new Float64Array(scores.length);
   const sink = new Float64Array(sinks.length * T);
   for (let row = 0; row < sink.length; row++) {
@@ -73,15 +73,11 @@ export function sinkSoftmax(
 }
 
 /** "hqk,khd->qhd" over the visible keys: a sum for every 32 positions (those with the same p >> 5), then the sum of those. */
-export function context(
-  weights: Float64Array,
-  heads: number,
-  headDim: number,
-  ring: ReferenceRing,
-  span: AttentionSpan,
-  T: number,
-): Float64Array {
-  const n = span.position + T - span.first;
+export function context(weights: Float64Array, heads: number, span: AttentionSpan): Float64Array {
+  const ring = ringOf(span.ring);
+  const { headDim } = ring;
+  const T = span.tokens;
+  const n = keysOf(span);
   const queriesPerKey = heads / (ring.width / headDim);
   const out = new Float64Array(T * heads * headDim);
   const sums = new Float64Array(headDim);

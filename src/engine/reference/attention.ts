@@ -2,7 +2,12 @@ import type { Dialect } from "../../numerics/dialects.ts";
 import { exp } from "../../numerics/elementary.ts";
 import type { AttentionSpan } from "../ops.ts";
 import { dot } from "./linear.ts";
-import type { ReferenceRing } from "./tensor.ts";
+import { ringOf } from "./tensor.ts";
+
+/** Number of keys at positions [first, position + tokens). */
+export function keysOf({ position, tokens, first }: AttentionSpan): number {
+  return position + tokens - first;
+}
 
 /** Positions that the query at `position` sees: [oldest, position]. */
 export function oldestVisible(span: AttentionSpan, position: number): number {
@@ -14,13 +19,13 @@ export function scores(
   q: Float64Array,
   heads: number,
   headDim: number,
-  ring: ReferenceRing,
   span: AttentionSpan,
   scale: number,
   { round }: Dialect,
 ): Float64Array {
-  const T = q.length / (heads * headDim);
-  const n = span.position + T - span.first;
+  const ring = ringOf(span.ring);
+  const T = span.tokens;
+  const n = keysOf(span);
   const queriesPerKey = heads / (ring.width / headDim);
   const out = new Float64Array(heads * T * n).fill(Number.NEGATIVE_INFINITY);
   for (let h = 0; h < heads; h++) {
@@ -46,11 +51,11 @@ export function scores(
 export function sinkSoftmax(
   scores: Float64Array,
   sinks: Float32Array,
-  T: number,
   span: AttentionSpan,
   { round, wide, subtractsRowMaximum }: Dialect,
 ): { weights: Float64Array; sink: Float64Array } {
-  const n = span.position + T - span.first;
+  const T = span.tokens;
+  const n = keysOf(span);
   const weights = new Float64Array(scores.length);
   const sink = new Float64Array(sinks.length * T);
   for (let row = 0; row < sink.length; row++) {
@@ -79,13 +84,13 @@ export function sinkSoftmax(
 export function context(
   weights: Float64Array,
   heads: number,
-  headDim: number,
-  ring: ReferenceRing,
   span: AttentionSpan,
-  T: number,
   { round }: Dialect,
 ): Float64Array {
-  const n = span.position + T - span.first;
+  const ring = ringOf(span.ring);
+  const { headDim } = ring;
+  const T = span.tokens;
+  const n = keysOf(span);
   const queriesPerKey = heads / (ring.width / headDim);
   const out = new Float64Array(T * heads * headDim);
   for (let h = 0; h < heads; h++) {

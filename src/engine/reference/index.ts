@@ -3,7 +3,7 @@ import { UsageError } from "../../errors.ts";
 import { DIALECTS, type Dialect, type DialectName } from "../../numerics/dialects.ts";
 import { roundToBfloat16 } from "../../numerics/float.ts";
 import type { AttentionSpan, HostTensor, Ops, Ring, RopeTable, Tensor, Weight } from "../ops.ts";
-import { context, scores, sinkSoftmax } from "./attention.ts";
+import { context, keysOf, scores, sinkSoftmax } from "./attention.ts";
 import * as float32 from "./attention-float32.ts";
 import { rmsNorm, rotate, softmax, swiglu, weightedSum } from "./elementwise.ts";
 import { expertMatmul, matmul } from "./linear.ts";
@@ -71,7 +71,8 @@ export class ReferenceEngine implements Ops {
     // all dialects but f64 have rounded keys and values to what float32 holds
     const row = (): Float32Array | Float64Array =>
       new (this.dialect.name === "f64" ? Float64Array : Float32Array)(capacity * width);
-    return { capacity, headDim, width, keys: row(), values: row() };
+    const [keys, values] = [row(), row()];
+    return { capacity, headDim, width, keys, values, bytes: keys.byteLength + values.byteLength };
   }
 
   copyRing(ring: Ring, capacity: number, first: number, end: number): Ring {
@@ -89,42 +90,51 @@ export class ReferenceEngine implements Ops {
 
   freeRing(): void {}
 
-  store(k: Tensor, v: Tensor, ring: Ring, position: number): void {
-    const { width, capacity, keys, values } = ringOf(ring);
+  store(k: Tensor, v: Tensor, spans: readonly AttentionSpan[]): void {
     const kept = (x: Tensor): Float64Array =>
       this.#kvCache === "bf16" ? valuesOf(x).map(roundToBfloat16) : valuesOf(x);
     const [newKeys, newValues] = [kept(k), kept(v)];
-    for (let t = 0; t < k.shape[0]!; t++) {
-      const to = ((position + t) % capacity) * width;
-      keys.set(newKeys.subarray(t * width, (t + 1) * width), to);
-      values.set(newValues.subarray(t * width, (t + 1) * width), to);
+    let row = 0;
+    for (const { ring, tokens, position } of spans) {
+      const { width, capacity, keys, values } = ringOf(ring);
+      for (let t = 0; t < tokens; t++, row++) {
+        const to = ((position + t) % capacity) * width;
+        keys.set(newKeys.subarray(row * width, (row + 1) * width), to);
+        values.set(newValues.subarray(row * width, (row + 1) * width), to);
+      }
     }
   }
 
-  attentionScores(q: Tensor, ring: Ring, span: AttentionSpan, scale: number): Tensor {
+  attentionScores(q: Tensor, spans: readonly AttentionSpan[], scale: number): Tensor {
     const [T, heads, headDim] = q.shape as [number, number, number];
     const attend = this.dialect.activationBits ? float32.scores : scores;
-    const out = attend(valuesOf(q), heads, headDim, ringOf(ring), span, scale, this.dialect);
-    return tensor([heads, T, span.position + T - span.first], out);
+    const queries = parts(valuesOf(q), spans, ({ tokens }) => tokens * heads * headDim);
+    const all = spans.map((span, i) => attend(queries[i]!, heads, headDim, span, scale, this.dialect));
+    return tensor([heads, T, Math.max(...spans.map(keysOf))], joined(all));
   }
 
   async sinkSoftmax(
     x: Tensor,
     sinks: Weight,
-    span: AttentionSpan,
+    spans: readonly AttentionSpan[],
   ): Promise<{ weights: Tensor; sink: Tensor }> {
     const [heads, T] = x.shape as [number, number];
     const normalize = this.dialect.activationBits ? float32.sinkSoftmax : sinkSoftmax;
-    const { weights, sink } = normalize(valuesOf(x), await weightOf(sinks).all(), T, span, this.dialect);
-    return { weights: tensor(x.shape, weights), sink: tensor([heads, T], sink) };
+    const logits = await weightOf(sinks).all();
+    const scores = parts(valuesOf(x), spans, (span) => heads * span.tokens * keysOf(span));
+    const all = spans.map((span, i) => normalize(scores[i]!, logits, span, this.dialect));
+    return {
+      weights: tensor(x.shape, joined(all.map(({ weights }) => weights))),
+      sink: tensor([heads, T], joined(all.map(({ sink }) => sink))),
+    };
   }
 
-  attentionContext(weights: Tensor, ring: Ring, span: AttentionSpan): Tensor {
+  attentionContext(weights: Tensor, spans: readonly AttentionSpan[]): Tensor {
     const [heads, T] = weights.shape as [number, number];
-    const { headDim } = ringOf(ring);
     const average = this.dialect.activationBits ? float32.context : context;
-    const out = average(valuesOf(weights), heads, headDim, ringOf(ring), span, T, this.dialect);
-    return tensor([T, heads * headDim], out);
+    const shares = parts(valuesOf(weights), spans, (span) => heads * span.tokens * keysOf(span));
+    const all = spans.map((span, i) => average(shares[i]!, heads, span, this.dialect));
+    return tensor([T, heads * ringOf(spans[0]!.ring).headDim], joined(all));
   }
 
   add(x: Tensor, y: Tensor): Tensor {
@@ -193,9 +203,10 @@ export class ReferenceEngine implements Ops {
     return tensor([T, n], weightedSum(valuesOf(x), valuesOf(weights), idsOf(ids), k, this.dialect));
   }
 
-  lastRows(x: Tensor, first: number): Tensor {
+  rows(x: Tensor, rows: readonly number[]): Tensor {
     const width = valuesOf(x).length / x.shape[0]!;
-    return tensor([x.shape[0]! - first, ...x.shape.slice(1)], valuesOf(x).subarray(first * width));
+    const all = rows.map((row) => valuesOf(x).subarray(row * width, (row + 1) * width));
+    return tensor([rows.length, ...x.shape.slice(1)], joined(all));
   }
 
   read(x: Tensor): HostTensor {
@@ -219,4 +230,29 @@ export class ReferenceEngine implements Ops {
 /** The engine only ever meets weights that it loaded itself. */
 function weightOf(weight: Weight): ReferenceWeight {
   return weight as ReferenceWeight;
+}
+
+/** Each span's part of a tensor. */
+function parts(
+  values: Float64Array,
+  spans: readonly AttentionSpan[],
+  lengthOf: (span: AttentionSpan) => number,
+): Float64Array[] {
+  let end = 0;
+  return spans.map((span) => {
+    const start = end;
+    end += lengthOf(span);
+    return values.subarray(start, end);
+  });
+}
+
+function joined(all: readonly Float64Array[]): Float64Array {
+  if (all.length === 1) return all[0]!;
+  const out = new Float64Array(all.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of all) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
 }

@@ -1,6 +1,8 @@
 /** Attention over rings of keys and values. Scores and weights are computed on the way to the context, and kept only for hooks. */
 import { ConfigError, EngineError } from "../../errors.ts";
 import type { AttentionSpan, Ring, Tensor, Weight } from "../ops.ts";
+import { keysOf } from "../reference/attention.ts";
+import type { Arena } from "./arena.ts";
 import { attentionJob, attentionScratch, callJob } from "./jobs.ts";
 import { isLazy, type LazyTensor, type SimdRing, type SimdTensor, type SimdVector } from "./tensor.ts";
 import type { Workspace } from "./workspace.ts";
@@ -32,6 +34,7 @@ export class Attention {
       kvHeads,
       headDim,
       piece,
+      bytes: piece.bytes,
       keys: piece.at,
       values: piece.at + bytes,
       bf16,
@@ -70,45 +73,42 @@ export class Attention {
     if (this.#rings.delete(ring as SimdRing)) piece.arena.free(piece.at, piece.bytes);
   }
 
-  store(k: Tensor, v: Tensor, ring: Ring, position: number): void {
-    const { piece, keys, values, capacity, kvHeads, headDim, bf16 } = ring as SimdRing;
+  store(k: Tensor, v: Tensor, spans: readonly AttentionSpan[]): void {
+    const [T, kvHeads, headDim] = k.shape as [number, number, number];
     const size = kvHeads * headDim;
-    const T = k.shape[0]!;
-    const { arena } = piece;
-    // both rows go over to the ring's memory first
     const floats = T * size;
-    const at = arena.scratch(2 * floats * 4);
-    const there = new Float32Array(arena.buffer, at, 2 * floats);
-    there.set(this.#ws.floats(this.#ws.addressOf(k), floats));
-    there.set(this.#ws.floats(this.#ws.addressOf(v), floats), floats);
-    const jobs = Array.from({ length: T }, (_, t) => {
-      const slot = (position + t) % capacity;
-      const from = at + t * size * 4;
-      return callJob(
-        arena.id,
-        bf16 ? "store_bf16" : "store_f32",
-        from,
-        from + floats * 4,
-        keys,
-        values,
-        capacity,
-        slot,
-        kvHeads,
-        headDim,
-      );
-    });
+    // all rows go over to the rings' memories first
+    const there = new Map<Arena, number>();
+    for (const arena of new Set(spans.map(({ ring }) => (ring as SimdRing).piece.arena))) {
+      const at = arena.scratch(2 * floats * 4);
+      const copy = new Float32Array(arena.buffer, at, 2 * floats);
+      copy.set(this.#ws.floats(this.#ws.addressOf(k), floats));
+      copy.set(this.#ws.floats(this.#ws.addressOf(v), floats), floats);
+      there.set(arena, at);
+    }
+    const jobs: number[][] = [];
+    for (const { ring, tokens, position } of spans) {
+      const { piece, keys, values, capacity, bf16 } = ring as SimdRing;
+      const kernel = bf16 ? "store_bf16" : "store_f32";
+      for (let t = 0; t < tokens; t++) {
+        const from = there.get(piece.arena)! + jobs.length * size * 4;
+        const slot = (position + t) % capacity;
+        const to = [keys, values, capacity, slot] as const;
+        jobs.push(callJob(piece.arena.id, kernel, from, from + floats * 4, ...to, kvHeads, headDim));
+      }
+    }
     this.#ws.run(jobs, 2 * floats);
   }
 
-  scores(q: Tensor, ring: Ring, span: AttentionSpan, scale: number): Tensor {
+  scores(q: Tensor, spans: readonly AttentionSpan[], scale: number): Tensor {
     const [T, heads] = q.shape as [number, number];
-    const shape = [heads, T, span.position + T - span.first];
-    return { kind: "scores", shape, q: q as SimdTensor, ring: ring as SimdRing, span, scale } as LazyTensor;
+    const shape = [heads, T, Math.max(...spans.map(keysOf))];
+    return { kind: "scores", shape, q: q as SimdTensor, spans, scale } as LazyTensor;
   }
 
-  softmax(scores: Tensor, sinks: Weight, span: AttentionSpan): { weights: Tensor; sink: Tensor } {
+  softmax(scores: Tensor, sinks: Weight, spans: readonly AttentionSpan[]): { weights: Tensor; sink: Tensor } {
     const [heads, T] = scores.shape as [number, number];
-    if (!isLazy(scores)) return this.#softmaxOfGiven(scores as SimdTensor, sinks as SimdVector, span);
+    if (!isLazy(scores)) return this.#softmaxOfGiven(scores as SimdTensor, sinks as SimdVector, only(spans));
     const common = { ...scores, sinks: sinks as SimdVector };
     return {
       weights: { ...common, kind: "weights" } as LazyTensor,
@@ -146,25 +146,24 @@ export class Attention {
     return { weights, sink };
   }
 
-  async context(weights: Tensor, ring: Ring, span: AttentionSpan): Promise<Tensor> {
+  async context(weights: Tensor, spans: readonly AttentionSpan[]): Promise<Tensor> {
     await this.#ws.breathe();
     const [heads, T] = weights.shape as [number, number];
-    const { headDim } = ring as SimdRing;
+    const { headDim } = spans[0]!.ring as SimdRing;
     const context = this.#ws.create([T, heads * headDim]);
     if (isLazy(weights)) this.#attend(weights, { context });
     else {
       const q = context; // not read
       const given = weights as SimdTensor;
-      this.#attend(
-        { kind: "weights", shape: weights.shape, q, ring: ring as SimdRing, span, scale: 0 },
-        { context, given },
-      );
+      const span = only(spans);
+      this.#attend({ kind: "weights", shape: weights.shape, q, spans: [span], scale: 0 }, { context, given });
     }
     return context;
   }
 
   /** Computes what somebody wants to see after all. */
   read(x: LazyTensor): SimdTensor {
+    only(x.spans);
     const tensor = this.#ws.create(x.shape);
     this.#attend(x, { [x.kind]: tensor });
     return tensor;
@@ -172,7 +171,7 @@ export class Attention {
 
   /** Runs attention for whatever results are wanted. */
   #attend(
-    { shape, q, ring, span, scale, sinks }: LazyTensor,
+    { shape, q, spans, scale, sinks }: LazyTensor,
     wanted: {
       scores?: SimdTensor;
       weights?: SimdTensor;
@@ -182,44 +181,63 @@ export class Attention {
     },
   ): void {
     const [heads, T] = shape as [number, number];
-    const { kvHeads, headDim, piece, keys, values, bf16, capacity } = ring;
-    const { arena } = piece;
-    const group = heads / kvHeads;
-    const allKeys = span.position + T - span.first;
-    const scratch = arena.scratch(attentionScratch(group, headDim, Math.min(allKeys, span.window + 8)));
+    const keysSeen = (span: AttentionSpan): number => Math.min(keysOf(span), span.window + 8);
+    // all areas ahead of all jobs: one that grew after a job was made could lie across that job's
+    for (const span of spans) {
+      const { piece, kvHeads, headDim } = span.ring as SimdRing;
+      piece.arena.scratch(attentionScratch(heads / kvHeads, headDim, keysSeen(span)));
+    }
     const step = Math.max(1, Math.ceil(T / 16));
     const jobs: number[][] = [];
-    for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
-      for (let firstToken = 0; firstToken < T; firstToken += step) {
-        jobs.push(
-          attentionJob({
-            arena: arena.id,
-            keys,
-            values,
-            bf16,
-            capacity,
-            headDim,
-            group,
-            kvHead,
-            heads,
-            firstToken,
-            endToken: Math.min(T, firstToken + step),
-            T,
-            ...span,
-            scale,
-            q: this.#ws.addressOf(q),
-            sinks: sinks?.at ?? 0,
-            givenWeights: wanted.given ? this.#ws.addressOf(wanted.given) : 0,
-            scoresOut: wanted.scores?.at ?? 0,
-            weightsOut: wanted.weights?.at ?? 0,
-            sinkOut: wanted.sink?.at ?? 0,
-            contextOut: wanted.context?.at ?? 0,
-            scratch,
-            scratchBytes: arena.scratchBytes,
-          }),
-        );
+    let row = 0;
+    let work = 0;
+    for (const span of spans) {
+      const { ring, tokens, position, first, window } = span;
+      const { kvHeads, headDim, piece, keys, values, bf16, capacity } = ring as SimdRing;
+      const { arena } = piece;
+      const offset = row * heads * headDim * 4;
+      for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
+        for (let firstToken = 0; firstToken < tokens; firstToken += step) {
+          jobs.push(
+            attentionJob({
+              arena: arena.id,
+              keys,
+              values,
+              bf16,
+              capacity,
+              headDim,
+              group: heads / kvHeads,
+              kvHead,
+              heads,
+              firstToken,
+              endToken: Math.min(tokens, firstToken + step),
+              T: tokens,
+              position,
+              first,
+              window,
+              scale,
+              q: this.#ws.addressOf(q) + offset,
+              sinks: sinks?.at ?? 0,
+              givenWeights: wanted.given ? this.#ws.addressOf(wanted.given) : 0,
+              scoresOut: wanted.scores?.at ?? 0,
+              weightsOut: wanted.weights?.at ?? 0,
+              sinkOut: wanted.sink?.at ?? 0,
+              contextOut: wanted.context ? wanted.context.at + offset : 0,
+              scratch: arena.scratch(0),
+              scratchBytes: arena.scratchBytes,
+            }),
+          );
+        }
       }
+      row += tokens;
+      work += (tokens * keysSeen(span) * heads * headDim) / 8;
     }
-    this.#ws.run(jobs, (T * Math.min(allKeys, span.window) * heads * headDim) / 8);
+    this.#ws.run(jobs, work);
   }
+}
+
+/** What only one sequence can have: values that a hook sees or brings. */
+function only(spans: readonly AttentionSpan[]): AttentionSpan {
+  if (spans.length === 1) return spans[0]!;
+  throw new EngineError("scores of several sequences can't be read or replaced");
 }

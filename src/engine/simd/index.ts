@@ -202,20 +202,24 @@ export class SimdEngine implements Ops {
     this.#attention.freeRing(ring);
   }
 
-  store(k: Tensor, v: Tensor, ring: Ring, position: number): void {
-    this.#attention.store(k, v, ring, position);
+  store(k: Tensor, v: Tensor, spans: readonly AttentionSpan[]): void {
+    this.#attention.store(k, v, spans);
   }
 
-  attentionScores(q: Tensor, ring: Ring, span: AttentionSpan, scale: number): Tensor {
-    return this.#attention.scores(q, ring, span, scale);
+  attentionScores(q: Tensor, spans: readonly AttentionSpan[], scale: number): Tensor {
+    return this.#attention.scores(q, spans, scale);
   }
 
-  sinkSoftmax(scores: Tensor, sinks: Weight, span: AttentionSpan): { weights: Tensor; sink: Tensor } {
-    return this.#attention.softmax(scores, sinks, span);
+  sinkSoftmax(
+    scores: Tensor,
+    sinks: Weight,
+    spans: readonly AttentionSpan[],
+  ): { weights: Tensor; sink: Tensor } {
+    return this.#attention.softmax(scores, sinks, spans);
   }
 
-  attentionContext(weights: Tensor, ring: Ring, span: AttentionSpan): Promise<Tensor> {
-    return this.#attention.context(weights, ring, span);
+  attentionContext(weights: Tensor, spans: readonly AttentionSpan[]): Promise<Tensor> {
+    return this.#attention.context(weights, spans);
   }
 
   add(x: Tensor, y: Tensor): Tensor {
@@ -325,17 +329,19 @@ export class SimdEngine implements Ops {
     return out;
   }
 
-  lastRows(x: Tensor, first: number): Tensor {
+  rows(x: Tensor, rows: readonly number[]): Tensor {
     const tensor = x as SimdTensor;
-    const T = x.shape[0]!;
-    const width = tensor.length / T;
-    return {
-      ...tensor,
-      shape: [T - first, ...x.shape.slice(1)],
-      at: tensor.at + first * width * 4,
-      length: (T - first) * width,
-      quantised: new Map(),
-    } as SimdTensor;
+    const width = tensor.length / x.shape[0]!;
+    const [first = 0] = rows;
+    const shape = [rows.length, ...x.shape.slice(1)];
+    if (rows.every((row, i) => row === first + i)) {
+      const at = tensor.at + first * width * 4;
+      return { ...tensor, shape, at, length: rows.length * width, quantised: new Map() } as SimdTensor;
+    }
+    const out = this.#ws.create(shape);
+    const [from, to] = [this.#ws.valuesOf(x), this.#ws.valuesOf(out)];
+    for (const [i, row] of rows.entries()) to.set(from.subarray(row * width, (row + 1) * width), i * width);
+    return out;
   }
 
   read(x: Tensor): HostTensor {

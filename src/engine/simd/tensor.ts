@@ -25,8 +25,7 @@ export interface Quantised {
 export interface LazyTensor extends Tensor {
   readonly kind: "scores" | "weights" | "sink";
   readonly q: SimdTensor;
-  readonly ring: SimdRing;
-  readonly span: AttentionSpan;
+  readonly spans: readonly AttentionSpan[];
   readonly scale: number;
   /** From `weights` on. */
   readonly sinks?: SimdVector;

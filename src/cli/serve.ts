@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
 import { load } from "../generation/model.ts";
 import { invalid } from "../server/errors.ts";
-import { type BuiltInTools, createServer, type Logger, serve } from "../server/index.ts";
+import { type BuiltInTools, createServer, type Logger, openStore, serve } from "../server/index.ts";
 import { isLoopback, LOOPBACK_HOSTS } from "../server/security.ts";
 import { mcpTools, readMcpConfig } from "../tools/index.ts";
 import {
@@ -35,6 +35,8 @@ interface Options extends EngineFlags {
   search?: string;
   mcp?: string;
   pythonPackages?: string;
+  store?: string;
+  storeDays: number;
   quiet?: boolean;
 }
 
@@ -79,6 +81,8 @@ export function register(program: Command): void {
     .addOption(searchOption())
     .option("--mcp <file>", 'MCP servers whose tools requests may use, as {"mcpServers": {…}}')
     .option("--python-packages <folder>", "Pyodide packages that Python may import, such as numpy")
+    .option("--store <file>", "SQLite database to keep responses in (default: in memory, 64 MiB at most)")
+    .option("--store-days <n>", "days that responses are kept", integer(1), 30)
     .option("--quiet", "no line for each request");
   engineFlags(command).action(run);
 }
@@ -94,6 +98,10 @@ async function run(options: Options): Promise<void> {
   const keyFromEnvironment = process.env["GPT_OSS_API_KEY"];
   const apiKeys = keyFromEnvironment ? [...options.apiKey, keyFromEnvironment] : options.apiKey;
   const id = name ?? (options.model === undefined ? "gpt-oss-small" : undefined);
+  const store = await openStore({
+    ...(options.store !== undefined && { file: options.store }),
+    days: options.storeDays,
+  });
   const server = createServer(model, {
     ...(id !== undefined && { id }),
     aliases: options.alias,
@@ -107,6 +115,7 @@ async function run(options: Options): Promise<void> {
       options,
       () => new Toolbox({ ...options, root: "." }, options.model === undefined, model.requireTokenizer()),
     ),
+    store,
     logger: logger(options.quiet ?? false),
     today,
   });
@@ -121,6 +130,7 @@ async function run(options: Options): Promise<void> {
   console.error(`Stopping: answers under way have ${grace} s to end. Ctrl-C again stops at once.`);
   void signalled().then(() => server.close(0));
   await server.close(grace);
+  await store.close();
   await listening.stop();
 }
 

@@ -10,6 +10,7 @@ import { methodsOf } from "./methods.ts";
 import { metricsRoutes } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { observe } from "./observe.ts";
+import { responsesRoutes } from "./responses/index.ts";
 import { type AccessOptions, checkHost, checkKey, checkOrigin, identify } from "./security.ts";
 
 /** The whole server as one handler. */
@@ -42,7 +43,7 @@ export function createApp(context: ServerContext, access: AccessOptions): Hono<S
   app.route("/", modelRoutes(context));
   app.route("/", chatRoutes(context));
   app.route("/", completionRoutes(context));
-  // responses: app.route("/", responsesRoutes(context));
+  app.route("/", responsesRoutes(context));
   // page: app.route("/", pageRoutes());
 
   app.notFound((c) => {

@@ -4,6 +4,7 @@ import type { Tool } from "../tools/tool.ts";
 import type { Admission, Slot } from "./admission.ts";
 import { ApiError } from "./errors.ts";
 import type { Metrics } from "./metrics.ts";
+import type { ResponseStore } from "./store/index.ts";
 
 /** A model as clients know it. */
 export interface ServedModel {
@@ -56,6 +57,8 @@ export interface ServerContext {
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly builtInTools: BuiltInTools;
+  /** Where responses are kept. */
+  store(): Promise<ResponseStore>;
   /** An id that can't be guessed, behind a prefix such as `chatcmpl-` or `resp_`. */
   newId(prefix: string): string;
   /** Milliseconds since 1970. */

@@ -8,10 +8,12 @@ import type { BuiltInTools, Limits, Logger, ServerContext, ServerEnv } from "./c
 import { invalid } from "./errors.ts";
 import { Metrics } from "./metrics.ts";
 import { LOOPBACK_HOSTS } from "./security.ts";
+import { openStore, type ResponseStore } from "./store/index.ts";
 
 export type { BuiltInTools, Limits, Logger, ServerContext } from "./context.ts";
 export { ApiError } from "./errors.ts";
 export { type Listening, type ListenOptions, serve } from "./listen.ts";
+export { openStore, type ResponseStore, type StoreOptions } from "./store/index.ts";
 
 export interface ServerOptions {
   /** The model's name for clients; by default that of its folder or file. */
@@ -32,6 +34,8 @@ export interface ServerOptions {
   readonly corsOrigins?: readonly string[];
   /** Tools that requests may have the server run; none by default. */
   readonly builtInTools?: BuiltInTools;
+  /** Where responses are kept, as `openStore` opens it; the caller closes it. In memory by default. */
+  readonly store?: ResponseStore;
   /** Silent by default. */
   readonly logger?: Logger;
   /** Milliseconds since 1970. */
@@ -69,6 +73,7 @@ const DEFAULT_LIMITS: Limits = {
 export function createServer(model: Model, options: ServerOptions = {}): GptOssServer {
   const { parallel = 16, queue = 64, hosts = LOOPBACK_HOSTS, now = Date.now } = options;
   const admission = new Admission({ parallel, queue });
+  let store: Promise<ResponseStore> | undefined;
   const context: ServerContext = {
     served: [
       {
@@ -84,6 +89,11 @@ export function createServer(model: Model, options: ServerOptions = {}): GptOssS
     metrics: new Metrics(admission),
     logger: options.logger ?? { info() {}, error() {} },
     builtInTools: options.builtInTools ?? NO_TOOLS,
+    store: async () => {
+      if (options.store) return options.store;
+      store ??= openStore({ now });
+      return store;
+    },
     newId: (prefix) => prefix + randomUUID().replaceAll("-", ""),
     now,
     today: options.today ?? (() => new Date(now()).toISOString().slice(0, 10)),
@@ -96,7 +106,10 @@ export function createServer(model: Model, options: ServerOptions = {}): GptOssS
   return {
     context,
     fetch: async (request, connection = {}) => app.fetch(request, connection),
-    close: (graceSeconds = 30) => close(admission, graceSeconds),
+    close: async (graceSeconds = 30) => {
+      await close(admission, graceSeconds);
+      await (await store)?.close();
+    },
   };
 }
 

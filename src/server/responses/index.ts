@@ -1,0 +1,2 @@
+export { responsesRoutes } from "./routes.ts";
+export { createResponseSchema, listQuerySchema, retrieveQuerySchema } from "./schemas.ts";

@@ -1,0 +1,188 @@
+import type { Message } from "../../harmony/index.ts";
+import { developerMessage } from "../../harmony/index.ts";
+import { ApiError, invalid } from "../errors.ts";
+import type { ResponseStore, StoredItem } from "../store/store.ts";
+import type {
+  CodeInterpreterCallInput,
+  FunctionCallOutputInput,
+  InputItem,
+  McpCallInput,
+  MessageInput,
+} from "./request.ts";
+
+/*
+ * Input items ↔ Harmony messages. A call and the reasoning that led to it belong together: gpt-oss needs its own analysis to
+ * make sense of a function's output. Which of it is still shown is decided when the conversation is rendered.
+ */
+
+/** Prefixes of ids, as OpenAI has them. */
+const PREFIXES: Readonly<Record<string, string>> = {
+  message: "msg",
+  reasoning: "rs",
+  function_call: "fc",
+  function_call_output: "fco",
+  web_search_call: "ws",
+  code_interpreter_call: "ci",
+  mcp_call: "mcp",
+  mcp_list_tools: "mcpl",
+};
+
+export function itemId(type: string, newId: (prefix: string) => string): string {
+  return newId(`${PREFIXES[type] ?? "item"}_`);
+}
+
+/**
+ * The items of a request with what they say to the model.
+ *
+ * @param earlier items of the responses that this one goes on from
+ * @throws ApiError 400 if an output answers no call, a call is left without output, or a reference leads nowhere
+ */
+export async function readInput(
+  input: string | readonly InputItem[],
+  earlier: readonly StoredItem[],
+  store: ResponseStore,
+  newId: (prefix: string) => string,
+): Promise<StoredItem[]> {
+  const items = typeof input === "string" ? [{ role: "user", content: input } as MessageInput] : input;
+  const calls = new Calls(earlier);
+  const read: StoredItem[] = [];
+  for (const [index, item] of items.entries()) {
+    const stored = await readItem(item, `input[${index}]`, calls, store, newId);
+    calls.add(stored);
+    read.push(stored);
+  }
+  calls.requireOutputs();
+  return read;
+}
+
+async function readItem(
+  item: InputItem,
+  param: string,
+  calls: Calls,
+  store: ResponseStore,
+  newId: (prefix: string) => string,
+): Promise<StoredItem> {
+  const { type = "message" } = item;
+  if (item.type === "item_reference") {
+    const found = await store.item(item.id);
+    if (!found) throw notFound(`Item with id '${item.id}' not found.`, `${param}.id`);
+    return found;
+  }
+  const id = item.id ?? itemId(type, newId);
+  const known = item.id == null ? undefined : await store.item(item.id);
+  const kept = known?.item.type === type ? known.messages : undefined;
+  const shown = { ...item, id, type };
+  switch (item.type) {
+    case "reasoning": {
+      const text = (item.content ?? []).map((part) => part.text).join("");
+      const own: Message[] = text === "" ? [] : [{ role: "assistant", channel: "analysis", content: text }];
+      return { item: shown, messages: own.length > 0 ? own : (kept ?? []) };
+    }
+    case "function_call":
+      return { item: shown, messages: [callMessage(item.name, item.arguments)] };
+    case "function_call_output":
+      return { item: shown, messages: [outputMessage(item, calls.nameOf(item.call_id, `${param}.call_id`))] };
+    case "web_search_call": // the item itself doesn't say what was found
+    case "mcp_list_tools":
+      return { item: shown, messages: kept ?? [] };
+    case "code_interpreter_call":
+      return { item: shown, messages: kept ?? codeMessages(item) };
+    case "mcp_call":
+      return { item: shown, messages: kept ?? mcpMessages(item) };
+    default:
+      return readMessage(item, id);
+  }
+}
+
+function readMessage({ role, content, phase, ...rest }: MessageInput, id: string): StoredItem {
+  const isOurs = role === "assistant";
+  const text =
+    typeof content === "string"
+      ? content
+      : content.map((part) => (part.type === "refusal" ? part.refusal : part.text)).join("");
+  const parts =
+    typeof content === "string"
+      ? [isOurs ? { type: "output_text", text, annotations: [], logprobs: [] } : { type: "input_text", text }]
+      : content;
+  const item = {
+    ...rest,
+    id,
+    type: "message",
+    status: "completed",
+    role,
+    content: parts,
+    ...(phase && { phase }),
+  };
+  if (role === "user") return { item, messages: [{ role, content: text }] };
+  if (!isOurs) return { item, messages: [developerMessage(text)] };
+  return {
+    item,
+    messages: [{ role, channel: phase === "commentary" ? "commentary" : "final", content: text }],
+  };
+}
+
+function callMessage(name: string, args: string): Message {
+  return {
+    role: "assistant",
+    recipient: `functions.${name}`,
+    channel: "commentary",
+    contentType: "<|constrain|>json",
+    content: args,
+  };
+}
+
+function replyMessage(name: string, content: string, channel = "commentary"): Message {
+  return { role: "tool", name, recipient: "assistant", channel, content };
+}
+
+function outputMessage({ output }: FunctionCallOutputInput, name: string): Message {
+  const text = typeof output === "string" ? output : output.map((part) => part.text).join("");
+  return replyMessage(`functions.${name}`, text);
+}
+
+function codeMessages({ code, outputs }: CodeInterpreterCallInput): Message[] {
+  if (code == null || outputs == null) return [];
+  return [
+    { role: "assistant", recipient: "python", channel: "analysis", contentType: "code", content: code },
+    replyMessage("python", outputs.map(({ logs }) => logs ?? "").join("\n"), "analysis"),
+  ];
+}
+
+function mcpMessages({ name, arguments: args, output, error }: McpCallInput): Message[] {
+  const text = output ?? (typeof error === "string" ? error : JSON.stringify(error ?? "no output"));
+  return [callMessage(name, args), replyMessage(`functions.${name}`, text)];
+}
+
+/** Which calls there have been, and which of them wait for their output. */
+class Calls {
+  readonly #names: Map<string, string> = new Map();
+  readonly #waiting: Set<string> = new Set();
+
+  constructor(items: readonly StoredItem[]) {
+    for (const item of items) this.add(item);
+  }
+
+  add({ item }: StoredItem): void {
+    const id = item["call_id"] as string;
+    if (item.type === "function_call") {
+      this.#names.set(id, item["name"] as string);
+      // what was cut short is no call that anybody could have answered
+      if (item["status"] !== "incomplete") this.#waiting.add(id);
+    } else if (item.type === "function_call_output") this.#waiting.delete(id);
+  }
+
+  nameOf(callId: string, param: string): string {
+    const name = this.#names.get(callId);
+    if (name !== undefined) return name;
+    throw invalid(param, `No tool call found for function call output with call_id ${callId}.`);
+  }
+
+  requireOutputs(): void {
+    const [missing] = this.#waiting;
+    if (missing !== undefined) throw invalid("input", `No tool output found for function call ${missing}.`);
+  }
+}
+
+export function notFound(message: string, param: string, code: string | undefined = undefined): ApiError {
+  return new ApiError(400, message, { param, ...(code !== undefined && { code }) });
+}

@@ -10,6 +10,7 @@ import {
   type ToolNamespace,
 } from "../harmony/index.ts";
 import type { Tokenizer } from "../tokenizer/index.ts";
+import { limitTokens } from "../tokenizer/limit.ts";
 import type { Tool } from "../tools/tool.ts";
 
 /** What the conversation opens with. */
@@ -101,21 +102,38 @@ export function renderPrompt(
   from: number,
   limit: number,
 ): Prompt {
-  const render = (first: number): number[] => renderShown(tokenizer, opening, messages.slice(first));
-  const start = renderForCompletion(tokenizer, []).length;
-  const common = { opening: render(messages.length).length - start };
-  let ids = render(from);
-  if (ids.length <= limit) return { ids, ...common, dropped: from };
-
-  const questions = [...messages.keys()].filter((i) => i > from && messages[i]!.role === "user");
-  for (const first of questions) {
-    ids = render(first);
-    if (ids.length <= limit / 2 || (first === questions.at(-1) && ids.length <= limit))
-      return { ids, ...common, dropped: first };
-  }
-  throw new UsageError("the conversation is longer than the model's context", {
+  const tooLong = new UsageError("the conversation is longer than the model's context", {
     expected: `at most ${limit} tokens`,
-    found: ids.length,
     hint: "The latest message alone, with instructions and tools, is too long: shorten it.",
   });
+  /** Undefined if it is longer than `most` tokens. */
+  const render = (first: number, most = limit): number[] | undefined => {
+    const limited = limitTokens(tokenizer, most, () => {
+      throw tooLong;
+    });
+    try {
+      const ids = renderShown(limited, opening, messages.slice(first));
+      return ids.length <= most ? ids : undefined;
+    } catch (error) {
+      if (error === tooLong) return undefined;
+      throw error;
+    }
+  };
+  const start = renderForCompletion(tokenizer, []).length;
+  const common = { opening: renderShown(tokenizer, opening, []).length - start };
+  const whole = render(from);
+  if (whole) return { ids: whole, ...common, dropped: from };
+
+  const questions = [...messages.keys()].filter((i) => i > from && messages[i]!.role === "user");
+  // the less is dropped, the longer: the first that leaves half of the limit free
+  let [low, high] = [0, questions.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (render(questions[middle]!, Math.floor(limit / 2))) high = middle;
+    else low = middle + 1;
+  }
+  const first = questions[low] ?? questions.at(-1);
+  const ids = first === undefined ? undefined : render(first);
+  if (first === undefined || !ids) throw tooLong;
+  return { ids, ...common, dropped: first };
 }

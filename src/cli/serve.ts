@@ -48,7 +48,7 @@ export function register(program: Command): void {
     .description("serve a model over OpenAI's HTTP API")
     .addOption(modelOption())
     .option("--host <address>", "address to listen at; 0.0.0.0 for all networks", "127.0.0.1")
-    .option("--port <n>", "port to listen at; 0 takes any that is free", integer(0), 8000)
+    .option("--port <n>", "port to listen at; 0 takes any that is free", portNumber, 8000)
     .option("--name <id>", "the model's name for clients (default: that of its folder or file)")
     .option("--alias <id>", "another name of it (repeatable)", collect, [])
     .option(
@@ -90,12 +90,21 @@ export function register(program: Command): void {
   engineFlags(command).action(run);
 }
 
+function portNumber(text: string): number {
+  const port = integer(0)(text);
+  if (port <= 65_535) return port;
+  throw new UsageError("the port is out of range", { expected: "0 to 65535", found: text });
+}
+
 function collect(text: string, all: string[]): string[] {
   return [...all, text];
 }
 
+/** When it is run: no other command needs its libraries. Apart, since tsc rewrites no import beside an `await using`. */
+const importServer = () => import("../server/index.ts");
+
 async function run(options: Options): Promise<void> {
-  const { createServer, openStore, serve } = await import("../server/index.ts"); // no other command needs its libraries
+  const { createServer, openStore, serve } = await importServer();
   const { host, port, parallel, queue, grace, name, context } = options;
   await using model = await load(modelPath(options.model), loadOptions(options));
   model.requireTokenizer();
@@ -114,7 +123,7 @@ async function run(options: Options): Promise<void> {
     limits: { bodyBytes: options.bodyLimit, ...(context !== undefined && { contextTokens: context }) },
     prefixCacheBytes: options.prefixCache,
     apiKeys,
-    hosts: isLoopback(host) ? [...LOOPBACK_HOSTS, ...options.allowHost] : "any",
+    hosts: hostsOf(host, options.allowHost),
     corsOrigins: options.cors,
     builtInTools: await builtInTools(
       options,
@@ -124,7 +133,10 @@ async function run(options: Options): Promise<void> {
     logger: logger(options.quiet ?? false),
     today,
   });
-  const listening = await serve(server, { hostname: host, port });
+  const listening = await serve(server, { hostname: host, port }).catch(async (error: unknown) => {
+    await store.close();
+    throw error;
+  });
   console.log(`${server.context.served[0]!.id} at ${listening.url}/v1. Ctrl-C stops it.`);
   if (!isLoopback(host) && apiKeys.length === 0)
     console.error(
@@ -135,8 +147,14 @@ async function run(options: Options): Promise<void> {
   console.error(`Stopping: answers under way have ${grace} s to end. Ctrl-C again stops at once.`);
   void signalled().then(() => server.close(0));
   await server.close(grace);
-  await store.close();
   await listening.stop();
+  await store.close();
+}
+
+/** Names and addresses that requests may have as their host; on a network any, unless some are named. */
+function hostsOf(host: string, allowed: readonly string[]): readonly string[] | "any" {
+  if (!isLoopback(host) && allowed.length === 0) return "any";
+  return [...LOOPBACK_HOSTS, host.includes(":") ? `[${host}]` : host, ...allowed];
 }
 
 function signalled(): Promise<void> {

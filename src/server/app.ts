@@ -59,8 +59,9 @@ export function createApp(context: ServerContext, access: AccessOptions): Hono<S
     }
     return new ApiError(404, "There is nothing at this address.", { code: "not_found" }).toResponse();
   });
-  app.onError((error) => {
-    const apiError = toApiError(error);
+  app.onError((error, c) => {
+    const isGone = c.get("info").abort.signal.aborted; // whatever broke then broke for that
+    const apiError = isGone ? new ApiError(499, "The request was cancelled.") : toApiError(error);
     logFailure(context, apiError);
     return apiError.toResponse();
   });

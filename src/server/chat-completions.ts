@@ -19,6 +19,7 @@ import {
   effortOf,
   type FunctionDeclaration,
   formatsOf,
+  limitedTokenizer,
   maxTokensOf,
   openingOf,
 } from "./conversation.ts";
@@ -32,7 +33,7 @@ import { parseBody, readJson } from "./validation.ts";
 export function chatRoutes(context: ServerContext): Hono<ServerEnv> {
   return new Hono<ServerEnv>().post("/v1/chat/completions", async (c) => {
     const info = c.get("info");
-    const body = parseBody(chatBody, await readJson(c.req.raw, context.limits.jsonDepth));
+    const body = parseBody(chatBody, await readJson(c.req.raw, context.limits));
     const request = readRequest(context, body);
     const { usage, choices, stop, first } = start(context, info, request);
     const about = {
@@ -77,7 +78,7 @@ function readRequest(context: ServerContext, body: ChatBody): ChatRequest {
   const most = (count: number, limit: number, param: string): void => {
     if (count > limit) throw invalid(param, `'${param}': at most ${limit}, found ${count}.`);
   };
-  most(choices, limits.choices, "n");
+  most(choices, Math.min(limits.choices, context.admission.capacity), "n");
   most(messages.length, limits.messages, "messages");
   most(tools.length, limits.tools, "tools");
   const served = findModel(context, body.model);
@@ -96,7 +97,8 @@ function readRequest(context: ServerContext, body: ChatBody): ChatRequest {
     functions,
     format,
   });
-  const prompt = renderShown(served.model.requireTokenizer(), opening, conversation.messages);
+  const tokenizer = limitedTokenizer(served, limits, "messages");
+  const prompt = renderShown(tokenizer, opening, conversation.messages);
   const asked = body.max_completion_tokens ?? body.max_tokens;
   const { maxTokens } = maxTokensOf(served, limits, prompt.length, asked, "messages");
   return { served, body, prompt, maxTokens, functions, formats, stop, choices };

@@ -9,7 +9,7 @@ import {
   type ServerContext,
   type ServerEnv,
 } from "./context.ts";
-import { maxTokensOf } from "./conversation.ts";
+import { limitedTokenizer, maxTokensOf } from "./conversation.ts";
 import { invalid } from "./errors.ts";
 import { countCached, countPrompt, measured } from "./measure.ts";
 import { type PromptToken, scorePrompt } from "./prompt-logprobs.ts";
@@ -31,13 +31,27 @@ export interface CompletionBody extends SamplingFields {
   readonly stream_options?: { readonly include_usage?: boolean | null | undefined } | undefined;
 }
 
+/** Token ids in one request, and prompts. */
+const [MAX_IDS, MAX_PROMPTS] = [2 ** 19, 1024];
 const ids = z.array(z.int().min(0)).min(1);
+const PROMPT = "expected a text or token ids, or an array of one kind";
+
+/** Ahead of the schema, which reports each value that is wrong once for each branch: that takes seconds for many. */
+function checkPrompt(prompt: unknown, context: z.RefinementCtx): unknown {
+  const isId = (each: unknown): boolean => Number.isSafeInteger(each) && (each as number) >= 0;
+  const isIds = (each: unknown): boolean => Array.isArray(each) && each.every(isId);
+  const isText = (each: unknown): boolean => typeof each === "string";
+  if (!Array.isArray(prompt) || isIds(prompt)) return prompt;
+  if (prompt.length <= MAX_PROMPTS && (prompt.every(isText) || prompt.every(isIds))) return prompt;
+  context.addIssue({ code: "custom", message: PROMPT });
+  return z.NEVER;
+}
 
 export const completionBody: z.ZodType<CompletionBody> = z.object({
   model: z.string(),
-  prompt: z.union(
-    [z.string(), z.array(z.string()).min(1), ids, z.array(ids).min(1)],
-    "expected a text or token ids, or an array of one kind",
+  prompt: z.preprocess(
+    checkPrompt,
+    z.union([z.string(), ids, z.array(z.string()).min(1), z.array(ids).min(1)], PROMPT),
   ),
   max_tokens: z.int().min(0).optional(),
   echo: z.boolean().optional(),
@@ -55,7 +69,9 @@ export const completionBody: z.ZodType<CompletionBody> = z.object({
 export function completionRoutes(context: ServerContext): Hono<ServerEnv> {
   return new Hono<ServerEnv>().post("/v1/completions", async (c) => {
     const info = c.get("info");
-    const body = parseBody(completionBody, await readJson(c.req.raw, context.limits.jsonDepth));
+    const { limits } = context;
+    const jsonValues = Math.max(limits.jsonValues, MAX_IDS);
+    const body = parseBody(completionBody, await readJson(c.req.raw, { ...limits, jsonValues }));
     const request = readRequest(context, body);
     const stop = new AbortController();
     const { choices, usage, first } = start(context, info, request, stop);
@@ -106,7 +122,8 @@ function readRequest(context: ServerContext, body: CompletionBody): CompletionRe
   }
   const { vocabSize } = served.model.config;
   const prompts = texts.map((prompt) => {
-    const ids = typeof prompt === "string" ? served.model.requireTokenizer().encode(prompt) : prompt;
+    const ids =
+      typeof prompt === "string" ? limitedTokenizer(served, limits, "prompt").encode(prompt) : prompt;
     if (ids.length === 0) throw invalid("prompt", "'prompt': a prompt has at least one token.");
     const bad = ids.find((id) => id >= vocabSize);
     if (bad !== undefined)

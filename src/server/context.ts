@@ -24,6 +24,8 @@ export interface Limits {
   readonly bodyBytes: number;
   /** Levels of nesting in a body. */
   readonly jsonDepth: number;
+  /** Values in a body, those within others counted; completions, whose prompts may be token ids, take more. */
+  readonly jsonValues: number;
   /** Messages or items of a conversation. */
   readonly messages: number;
   readonly tools: number;
@@ -73,6 +75,8 @@ export interface RequestInfo {
   readonly id: string;
   /** Whose turn it is when many wait: a digest of the API key, else the address, else nothing. */
   client: string;
+  /** Whose stored responses it sees: a digest of the API key, or nothing where no keys are asked for, and all share. */
+  owner: string;
   /** `performance.now()` at its arrival. */
   readonly start: number;
   /** Aborted when the client goes away. */

@@ -4,6 +4,8 @@ import type { StructuredOptions } from "../generation/structured.ts";
 import { type Grammar, GrammarError, jsonSchemaGrammar } from "../grammar/index.ts";
 import type { JsonSchema, Message, ReasoningEffort, ResponseFormat } from "../harmony/index.ts";
 import { resolveRecipient } from "../harmony/index.ts";
+import type { Tokenizer } from "../tokenizer/index.ts";
+import { limitTokens } from "../tokenizer/limit.ts";
 import type { Tool } from "../tools/tool.ts";
 import type { Limits, ServedModel } from "./context.ts";
 import { ApiError, invalid } from "./errors.ts";
@@ -238,12 +240,26 @@ export function maxTokensOf(
   param: string,
 ): Pick<GenerateOptions, "maxTokens"> & { readonly maxTokens: number } {
   const context = Math.min(contextTokens, model.config.maxContextLength);
-  if (promptTokens >= context) {
-    throw new ApiError(
-      400,
-      `This model's context is ${context} tokens, and the request's '${param}' alone has ${promptTokens}. Shorten it.`,
-      { param, code: "context_length_exceeded" },
-    );
-  }
+  if (promptTokens >= context) throw tooLong(context, String(promptTokens), param);
   return { maxTokens: Math.min(asked ?? Number.POSITIVE_INFINITY, context - promptTokens) };
+}
+
+/** The model's tokenizer, which refuses what certainly doesn't fit its context instead of encoding it. */
+export function limitedTokenizer(
+  { model }: ServedModel,
+  { contextTokens }: Limits,
+  param: string,
+): Tokenizer {
+  const context = Math.min(contextTokens, model.config.maxContextLength);
+  return limitTokens(model.requireTokenizer(), context, () => {
+    throw tooLong(context, "more", param);
+  });
+}
+
+function tooLong(context: number, found: string, param: string): ApiError {
+  return new ApiError(
+    400,
+    `This model's context is ${context} tokens, and the request's '${param}' alone has ${found}. Shorten it.`,
+    { param, code: "context_length_exceeded" },
+  );
 }

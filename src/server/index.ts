@@ -65,6 +65,7 @@ export interface GptOssServer {
 const DEFAULT_LIMITS: Limits = {
   bodyBytes: 4 * 2 ** 20,
   jsonDepth: 64,
+  jsonValues: 2 ** 15,
   messages: 2048,
   tools: 128,
   schemaCharacters: 256 * 1024,

@@ -9,7 +9,7 @@ export interface ListenOptions {
 
 export interface Listening {
   readonly url: string;
-  /** Lets go of the port; connections that are open go on until their responses end. */
+  /** Lets go of the port; connections that are open go on until their responses end, in Node.js for 10 seconds at most. */
   stop(): Promise<void>;
 }
 
@@ -25,6 +25,9 @@ export async function serve(
   return { url: `http://${host}:${actual}`, stop };
 }
 
+/** Time that clients have to read the rest of their answers when the server stops. */
+const STALLED_MS = 10_000;
+
 type Listen = (
   server: GptOssServer,
   hostname: string,
@@ -38,13 +41,22 @@ const listenNode: Listen = async (server, hostname, port) => {
       const address = (env as NodeBindings).incoming?.socket?.remoteAddress;
       return server.fetch(request, address === undefined ? {} : { address });
     };
-    const listening = serveNode({ fetch, hostname, port }, () => resolve(listening));
+    const listening = serveNode({ fetch, hostname, port }, () => {
+      listening.off("error", reject);
+      listening.on("error", (error) => server.context.logger.error("a connection was lost", error));
+      resolve(listening);
+    });
     listening.once("error", reject);
   });
   const { port: actual } = node.address() as { port: number };
   const stop = (): Promise<void> =>
     new Promise((resolve) => {
-      node.close(() => resolve());
+      const closeAll = (): void => ("closeAllConnections" in node ? node.closeAllConnections() : undefined);
+      const timer = setTimeout(closeAll, STALLED_MS); // a client that doesn't read its answer
+      node.close(() => {
+        clearTimeout(timer);
+        resolve();
+      });
       if ("closeIdleConnections" in node) node.closeIdleConnections();
     });
   return { port: actual, stop };

@@ -3,7 +3,11 @@ export async function* merge<T>(
   sources: readonly AsyncGenerator<T, void, void>[],
   stop: AbortController,
 ): AsyncGenerator<T, void, void> {
-  const step = async (source: AsyncGenerator<T, void, void>) => ({ source, result: await source.next() });
+  const step = (source: AsyncGenerator<T, void, void>) => {
+    const next = source.next().then((result) => ({ source, result }));
+    next.catch(() => {}); // whoever listens may leave ahead of it, and a rejection that nobody sees ends the process
+    return next;
+  };
   const pending = new Map(sources.map((source) => [source, step(source)]));
   try {
     while (pending.size > 0) {

@@ -14,6 +14,7 @@ export function observe(context: ServerContext): MiddlewareHandler<ServerEnv> {
     const info: RequestInfo = {
       id: context.newId("req_"),
       client: "",
+      owner: "",
       abort,
       start,
       tokens: { prompt: 0, cached: 0, generated: 0 },

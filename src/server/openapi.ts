@@ -3,7 +3,7 @@ import { z } from "zod";
 import { chatBody } from "./chat-schema.ts";
 import { completionBody } from "./completions.ts";
 import type { ServerEnv } from "./context.ts";
-import { createResponseSchema } from "./responses/index.ts";
+import { createResponseSchema, listQuerySchema, retrieveQuerySchema } from "./responses/index.ts";
 
 /** One route, as the document describes it. */
 interface Operation {
@@ -12,6 +12,7 @@ interface Operation {
   readonly path: string;
   readonly summary: string;
   readonly body?: z.ZodType;
+  readonly query?: z.ZodType;
   /** Of the answer; `application/json` by default. */
   readonly contentTypes?: readonly string[];
   /** Whether it is open to all, with or without a key. */
@@ -42,10 +43,15 @@ const OPERATIONS: readonly Operation[] = [
     body: createResponseSchema,
     contentTypes: STREAMABLE,
   },
-  { method: "get", path: "/v1/responses/{id}", summary: "A kept response", contentTypes: STREAMABLE },
+  { method: "get", path: "/v1/responses/{id}", summary: "A kept response", query: retrieveQuerySchema },
   { method: "delete", path: "/v1/responses/{id}", summary: "Forget a response" },
   { method: "post", path: "/v1/responses/{id}/cancel", summary: "Stop a response under way" },
-  { method: "get", path: "/v1/responses/{id}/input_items", summary: "What a response answered" },
+  {
+    method: "get",
+    path: "/v1/responses/{id}/input_items",
+    summary: "What a response answered",
+    query: listQuerySchema,
+  },
   { method: "get", path: "/v1/models", summary: "The models that are served" },
   { method: "get", path: "/v1/models/{id}", summary: "One model" },
   { method: "get", path: "/health", summary: "Whether requests are taken", open: true },
@@ -92,15 +98,21 @@ function operationObject({
   path,
   summary,
   body,
+  query,
   contentTypes = ["application/json"],
   open,
 }: Operation): object {
-  const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+  const ids = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
     name,
     in: "path",
     required: true,
     schema: { type: "string" },
   }));
+  const { properties = {} } = query ? jsonSchemaOf(query) : {};
+  const parameters = [
+    ...ids,
+    ...Object.entries(properties).map(([name, schema]) => ({ name, in: "query", schema })),
+  ];
   const content = Object.fromEntries(contentTypes.map((type) => [type, {}]));
   return {
     summary,
@@ -119,9 +131,9 @@ function operationObject({
   };
 }
 
-function jsonSchemaOf(body: z.ZodType): object {
+function jsonSchemaOf(body: z.ZodType): { readonly properties?: Readonly<Record<string, object>> } {
   const { $schema: _, ...schema } = z.toJSONSchema(body, { target: "draft-2020-12", io: "input" });
-  return schema;
+  return schema as { readonly properties?: Readonly<Record<string, object>> };
 }
 
 export function openapiRoutes(): Hono<ServerEnv> {

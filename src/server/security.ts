@@ -25,10 +25,11 @@ export function isLoopback(address: string): boolean {
  * its script is then of the same origin as the server; but the name stays in the Host header.
  */
 export function checkHost({ hosts }: AccessOptions): MiddlewareHandler<ServerEnv> {
+  const names = hosts?.map((name) => name.toLowerCase());
   return createMiddleware<ServerEnv>(async (c, next) => {
     const host = c.req.header("host") ?? new URL(c.req.url).host;
     const name = host.replace(/:\d+$/, "").toLowerCase();
-    if (hosts && !hosts.includes(name)) {
+    if (names && !names.includes(name)) {
       throw new ApiError(403, "The server doesn't go by this name.", { code: "host_not_allowed" });
     }
     await next();
@@ -54,8 +55,8 @@ export function checkOrigin({ origins }: AccessOptions): MiddlewareHandler<Serve
 export function identify({ keys }: AccessOptions): MiddlewareHandler<ServerEnv> {
   return createMiddleware<ServerEnv>(async (c, next) => {
     const key = keys.length > 0 ? bearer(c.req.header("authorization")) : undefined;
-    const client = key === undefined ? (c.env?.address ?? "") : hex(await digest(key));
-    c.get("info").client = client;
+    const owner = key === undefined ? "" : hex(await digest(key));
+    Object.assign(c.get("info"), { owner, client: owner || (c.env?.address ?? "") });
     await next();
   });
 }

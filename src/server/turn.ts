@@ -50,6 +50,9 @@ export async function* readTurn(
       if (logprobs && part === "content" && !tokenizer.isSpecial(token.id))
         yield { type: part, delta, logprobs: tokenLogprobs(tokenizer, token) };
       else if (delta !== "") yield { type: part, delta };
+      // a function without parameters may be called with nothing; clients parse the arguments all the same
+      if (message && part === "arguments" && isBlank && finishReason !== "length")
+        yield { type: part, delta: "{}" };
       isOpen = message === undefined;
       called ||= part === "arguments" && !isOpen;
     }

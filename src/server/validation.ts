@@ -1,28 +1,37 @@
 import type { z } from "zod";
+import type { Limits } from "./context.ts";
 import { ApiError } from "./errors.ts";
 
 /**
  * The JSON of a request's body. Its size is limited ahead of this.
  *
- * @throws ApiError 415 or 400 if it isn't JSON, or nested deeper than `maxDepth`
+ * @throws ApiError 415 or 400 if it isn't JSON, is nested deeper or has more values than the limits allow
  */
-export async function readJson(request: Request, maxDepth: number): Promise<unknown> {
+export async function readJson(
+  request: Request,
+  { jsonDepth, jsonValues }: Pick<Limits, "jsonDepth" | "jsonValues">,
+): Promise<unknown> {
   const type = request.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
   if (type !== "application/json") {
     throw new ApiError(415, "The body must be JSON: send it with Content-Type: application/json.", {
       code: "unsupported_media_type",
     });
   }
-  const bytes = await request.arrayBuffer();
+  const bytes = await request.arrayBuffer().catch((cause: unknown) => {
+    if (cause instanceof ApiError) throw cause; // of the limit of its size
+    throw new ApiError(400, "The body broke off.", { code: "invalid_json", cause });
+  });
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
     throw new ApiError(400, "The body isn't UTF-8.", { code: "invalid_json", cause });
   }
-  if (isDeeperThan(text, maxDepth)) {
-    throw new ApiError(400, `The body is nested deeper than ${maxDepth} levels.`, { code: "invalid_json" });
-  }
+  const { depth, values } = shapeOf(text);
+  if (depth > jsonDepth)
+    throw new ApiError(400, `The body is nested deeper than ${jsonDepth} levels.`, { code: "invalid_json" });
+  if (values > jsonValues)
+    throw new ApiError(400, `The body has more than ${jsonValues} values.`, { code: "invalid_json" });
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -31,8 +40,9 @@ export async function readJson(request: Request, maxDepth: number): Promise<unkn
   }
 }
 
-function isDeeperThan(json: string, limit: number): boolean {
-  let depth = 0;
+/** How deep a JSON text is nested, and how many values it has at most: each that is wrong costs the schemas' checker a report. */
+function shapeOf(json: string): { readonly depth: number; readonly values: number } {
+  let [depth, open, values] = [0, 0, 1];
   let inString = false;
   for (let i = 0; i < json.length; i++) {
     const char = json[i]!;
@@ -40,11 +50,13 @@ function isDeeperThan(json: string, limit: number): boolean {
       if (char === "\\") i++;
       else if (char === '"') inString = false;
     } else if (char === '"') inString = true;
+    else if (char === ",") values++;
     else if (char === "{" || char === "[") {
-      if (++depth > limit) return true;
-    } else if (char === "}" || char === "]") depth--;
+      values++;
+      depth = Math.max(depth, ++open);
+    } else if (char === "}" || char === "]") open--;
   }
-  return false;
+  return { depth, values };
 }
 
 /**

@@ -12,6 +12,8 @@ export interface Tokenizer {
    * Ids of a text, all of them ordinary: `"<|start|>"` in it stays plain text. A lone surrogate is encoded as U+FFFD.
    */
   encode(text: string): number[];
+  /** A number of tokens that the text has at least, found without encoding it; counting stops at `enough`. */
+  atLeast(text: string, enough: number): number;
   /**
    * Text of ids. Special tokens show by name, ids without a token as U+FFFD, and so do bytes that aren't UTF-8.
    * Throws TokenizerError on an id that is no integer or negative.
@@ -64,6 +66,15 @@ export function createTokenizer({ ranks, tokens, specials, where }: Vocabulary):
         start = end;
       }
       return ids;
+    },
+    atLeast(text, enough) {
+      let count = 0;
+      for (let start = 0; start < text.length && count < enough; ) {
+        const end = pieceEnd(text, start);
+        count += Math.ceil((end - start) / longest); // a character takes a byte or more
+        start = end;
+      }
+      return count;
     },
     decode(ids) {
       const decoder = stream();

@@ -171,9 +171,9 @@ describe("a store in a file", () => {
     const later = join(folder, "later.db");
     await (await openStore({ file: later })).close();
     const database = await openDatabase(later);
-    database.exec("PRAGMA user_version = 2");
+    database.exec("PRAGMA user_version = 3");
     database.close();
-    await expect(openStore({ file: later })).rejects.toThrow(/another version.*expected 1, found 2/);
+    await expect(openStore({ file: later })).rejects.toThrow(/another version.*expected 2, found 3/);
     expect(readdirSync(folder).filter((name) => name.endsWith(".pid"))).toEqual([]);
   });
 

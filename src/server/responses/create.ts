@@ -50,8 +50,13 @@ export class Creation {
     checkRequest(request, context);
     checkTools(request, context);
     const store = await context.store();
-    const earlier = await conversationBefore(request, store);
-    const input = await readInput(request.input ?? [], earlier, store, context.newId);
+    const earlier = await conversationBefore(request, store, info.owner);
+    const input = await readInput(
+      request.input ?? [],
+      earlier,
+      (id) => store.item(id, info.owner),
+      context.newId,
+    );
     const messages = [...earlier, ...input].flatMap((item) => item.messages);
     if (messages.length === 0)
       throw invalid("input", "'input' says nothing to answer.", "missing_required_parameter");
@@ -63,7 +68,7 @@ export class Creation {
     try {
       // a background response waits for its turn elsewhere, but is told at once if there is no room for it
       await (request.background ? Promise.race([prepared, undefined]) : prepared);
-      if (request.store) await store.begin(creation.response, input);
+      if (request.store) await store.begin(creation.response, input, info.owner);
     } catch (error) {
       if (request.background) creation.cancel();
       await prepared.then(close).catch(() => {});
@@ -234,7 +239,7 @@ export class Creation {
 
 async function close({ job, slot }: Prepared): Promise<void> {
   slot.release();
-  await job.tools.close();
+  await job.tools.close().catch((error: unknown) => job.context.logger.error("a tool didn't close", error));
 }
 
 function checkRequest(request: CreateResponse, { limits }: ServerContext): void {
@@ -256,10 +261,11 @@ function checkRequest(request: CreateResponse, { limits }: ServerContext): void 
 async function conversationBefore(
   { previous_response_id: id }: CreateResponse,
   store: ResponseStore,
+  owner: string,
 ): Promise<readonly StoredItem[]> {
   if (id === undefined) return [];
-  const previous = await store.get(id);
-  const items = previous && (await store.conversation(id));
+  const previous = await store.get(id, owner);
+  const items = previous && (await store.conversation(id, owner));
   if (!items)
     throw notFound(
       `Previous response with id '${id.slice(0, 100)}' not found.`,

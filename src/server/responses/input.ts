@@ -1,7 +1,7 @@
 import type { Message } from "../../harmony/index.ts";
 import { developerMessage } from "../../harmony/index.ts";
 import { ApiError, invalid } from "../errors.ts";
-import type { ResponseStore, StoredItem } from "../store/store.ts";
+import type { StoredItem } from "../store/store.ts";
 import type {
   CodeInterpreterCallInput,
   FunctionCallOutputInput,
@@ -31,6 +31,9 @@ export function itemId(type: string, newId: (prefix: string) => string): string 
   return newId(`${PREFIXES[type] ?? "item"}_`);
 }
 
+/** An item of an earlier response, by its id. */
+type FindItem = (id: string) => Promise<StoredItem | undefined>;
+
 /**
  * The items of a request with what they say to the model.
  *
@@ -40,14 +43,14 @@ export function itemId(type: string, newId: (prefix: string) => string): string 
 export async function readInput(
   input: string | readonly InputItem[],
   earlier: readonly StoredItem[],
-  store: ResponseStore,
+  find: FindItem,
   newId: (prefix: string) => string,
 ): Promise<StoredItem[]> {
   const items = typeof input === "string" ? [{ role: "user", content: input } as MessageInput] : input;
   const calls = new Calls(earlier);
   const read: StoredItem[] = [];
   for (const [index, item] of items.entries()) {
-    const stored = await readItem(item, `input[${index}]`, calls, store, newId);
+    const stored = await readItem(item, `input[${index}]`, calls, find, newId);
     calls.add(stored);
     read.push(stored);
   }
@@ -59,17 +62,17 @@ async function readItem(
   item: InputItem,
   param: string,
   calls: Calls,
-  store: ResponseStore,
+  find: FindItem,
   newId: (prefix: string) => string,
 ): Promise<StoredItem> {
   const { type = "message" } = item;
   if (item.type === "item_reference") {
-    const found = await store.item(item.id);
+    const found = await find(item.id);
     if (!found) throw notFound(`Item with id '${item.id}' not found.`, `${param}.id`);
     return found;
   }
   const id = item.id ?? itemId(type, newId);
-  const known = item.id == null ? undefined : await store.item(item.id);
+  const known = item.id == null ? undefined : await find(item.id);
   const kept = known?.item.type === type ? known.messages : undefined;
   const shown = { ...item, id, type };
   switch (item.type) {

@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import type { ServerContext, ServerEnv } from "../context.ts";
+import type { RequestInfo, ServerContext, ServerEnv } from "../context.ts";
 import { ApiError } from "../errors.ts";
 import { sseResponse } from "../sse.ts";
 import type { ResponseStore, StoredResponse } from "../store/store.ts";
@@ -14,15 +14,18 @@ export function responsesRoutes(context: ServerContext): Hono<ServerEnv> {
   /** What this process is working on, to be cancelled. */
   const running = new Map<string, Creation>();
 
-  async function stored(id: string): Promise<{ store: ResponseStore; response: StoredResponse }> {
+  async function stored(
+    id: string,
+    { owner }: RequestInfo,
+  ): Promise<{ store: ResponseStore; response: StoredResponse }> {
     const store = await context.store();
-    const response = await store.get(id);
+    const response = await store.get(id, owner);
     if (response) return { store, response };
     throw new ApiError(404, `Response with id '${id.slice(0, 100)}' not found.`, { param: "id" });
   }
 
-  async function shown(id: string, include: readonly string[]): Promise<object> {
-    const { store, response } = await stored(id);
+  async function shown(id: string, info: RequestInfo, include: readonly string[]): Promise<object> {
+    const { store, response } = await stored(id, info);
     const items = await store.items(id, "output");
     return withOutput(
       response,
@@ -34,7 +37,7 @@ export function responsesRoutes(context: ServerContext): Hono<ServerEnv> {
   return new Hono<ServerEnv>()
     .post("/v1/responses", async (c) => {
       const info = c.get("info");
-      const request = parseBody(createResponseSchema, await readJson(c.req.raw, context.limits.jsonDepth));
+      const request = parseBody(createResponseSchema, await readJson(c.req.raw, context.limits));
       const creation = await Creation.begin(context, info, request);
       const { id } = creation.response;
       running.set(id, creation);
@@ -53,29 +56,30 @@ export function responsesRoutes(context: ServerContext): Hono<ServerEnv> {
     })
     .get("/v1/responses/:id", async (c) => {
       const { include } = parseBody(retrieveQuerySchema, query(c.req.queries()));
-      return c.json(await shown(c.req.param("id"), include));
+      return c.json(await shown(c.req.param("id"), c.get("info"), include));
     })
     .delete("/v1/responses/:id", async (c) => {
       const id = c.req.param("id");
-      const { store } = await stored(id);
+      const info = c.get("info");
+      const { store } = await stored(id, info);
       running.get(id)?.cancel();
-      await store.delete(id);
+      await store.delete(id, info.owner);
       return c.json({ id, object: "response", deleted: true });
     })
     .post("/v1/responses/:id/cancel", async (c) => {
       const id = c.req.param("id");
-      const { response } = await stored(id);
+      const { response } = await stored(id, c.get("info"));
       if (response["background"] !== true)
         throw new ApiError(400, "Only a response of `background: true` can be cancelled.", { param: "id" });
       const creation = running.get(id);
       creation?.cancel();
       await creation?.ended;
-      return c.json(await shown(id, []));
+      return c.json(await shown(id, c.get("info"), []));
     })
     .get("/v1/responses/:id/input_items", async (c) => {
       const { order, limit, after, before, include } = parseBody(listQuerySchema, query(c.req.queries()));
       const id = c.req.param("id");
-      const { store } = await stored(id);
+      const { store } = await stored(id, c.get("info"));
       let items = (await store.items(id, "input")).map(({ item }) => shownItem(item, include));
       if (order === "desc") items.reverse();
       const place = (name: string, itemId: string): number => {

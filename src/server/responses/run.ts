@@ -5,7 +5,7 @@ import type { GenerateOptions } from "../../generation/generate.ts";
 import { type Message, renderMessage } from "../../harmony/index.ts";
 import type { ToolResult } from "../../tools/index.ts";
 import type { RequestInfo, ServedModel, ServerContext } from "../context.ts";
-import { maxTokensOf } from "../conversation.ts";
+import { limitedTokenizer, maxTokensOf } from "../conversation.ts";
 import { ApiError } from "../errors.ts";
 import { countCached, countPrompt } from "../measure.ts";
 import { samplingOf } from "../sampling.ts";
@@ -47,7 +47,7 @@ export function promptOf({ request, context, served, opening, conversation }: Jo
   const ids =
     request.truncation === "auto"
       ? renderPrompt(tokenizer, opening, conversation, 0, limit).ids
-      : renderShown(tokenizer, opening, conversation);
+      : renderShown(limitedTokenizer(served, context.limits, "input"), opening, conversation);
   maxTokensOf(served, context.limits, ids.length, undefined, "input");
   return ids;
 }

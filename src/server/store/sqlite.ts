@@ -18,10 +18,11 @@ export interface StoreOptions {
 
 /** Says in the file's header whose file it is: "gptS". */
 const APPLICATION = 0x67707453;
-const VERSION = 1;
+const VERSION = 2;
 const SCHEMA = `
   CREATE TABLE responses (
     id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
     previous_id TEXT,
     created_at INTEGER NOT NULL,
     is_running INTEGER NOT NULL,
@@ -128,13 +129,14 @@ class SqliteStore implements ResponseStore {
     this.#transaction(() => this.#failRunning());
   }
 
-  async begin(response: StoredResponse, input: readonly StoredItem[]): Promise<void> {
+  async begin(response: StoredResponse, input: readonly StoredItem[], owner = ""): Promise<void> {
     const text = JSON.stringify(response);
     this.#transaction(() => {
       this.#sweep();
       this.#database.run(
-        "INSERT INTO responses (id, previous_id, created_at, is_running, bytes, response) VALUES (?, ?, ?, 1, 0, ?)",
+        "INSERT INTO responses (id, owner, previous_id, created_at, is_running, bytes, response) VALUES (?, ?, ?, ?, 1, 0, ?)",
         response.id,
+        owner,
         response.previous_response_id,
         response.created_at,
         text,
@@ -159,10 +161,11 @@ class SqliteStore implements ResponseStore {
     });
   }
 
-  async get(id: string): Promise<StoredResponse | undefined> {
+  async get(id: string, owner = ""): Promise<StoredResponse | undefined> {
     const row = this.#database.all(
-      "SELECT response FROM responses WHERE id = ? AND created_at >= ?",
+      "SELECT response FROM responses WHERE id = ? AND owner = ? AND created_at >= ?",
       id,
+      owner,
       this.#oldest(),
     )[0];
     return row && (JSON.parse(row["response"] as string) as StoredResponse);
@@ -173,14 +176,14 @@ class SqliteStore implements ResponseStore {
     return this.#database.all(sql, responseId, kind).map(readItem);
   }
 
-  async item(id: string): Promise<StoredItem | undefined> {
+  async item(id: string, owner = ""): Promise<StoredItem | undefined> {
     const sql = `SELECT item, messages FROM items JOIN responses ON responses.id = response_id
-      WHERE items.id = ? AND created_at >= ? ORDER BY kind DESC LIMIT 1`;
-    return this.#database.all(sql, id, this.#oldest()).map(readItem)[0];
+      WHERE items.id = ? AND owner = ? AND created_at >= ? ORDER BY kind DESC LIMIT 1`;
+    return this.#database.all(sql, id, owner, this.#oldest()).map(readItem)[0];
   }
 
-  async conversation(id: string): Promise<readonly StoredItem[] | undefined> {
-    if ((await this.get(id)) === undefined) return undefined;
+  async conversation(id: string, owner = ""): Promise<readonly StoredItem[] | undefined> {
+    if ((await this.get(id, owner)) === undefined) return undefined;
     const chain: string[] = [];
     for (let next: string | null = id; next !== null; ) {
       const row: Row | undefined = this.#database.all(
@@ -196,8 +199,8 @@ class SqliteStore implements ResponseStore {
     return chain.reverse().flatMap((link) => this.#database.all(sql, link).map(readItem));
   }
 
-  async delete(id: string): Promise<boolean> {
-    if ((await this.get(id)) === undefined) return false;
+  async delete(id: string, owner = ""): Promise<boolean> {
+    if ((await this.get(id, owner)) === undefined) return false;
     this.#transaction(() => this.#remove("id = ?", id));
     return true;
   }

@@ -18,23 +18,27 @@ export interface StoredResponse {
 
 export type ItemKind = "input" | "output";
 
-/** Keeps responses. What a method has acknowledged outlives the process, where the store is a file. */
+/**
+ * Keeps responses. What a method has acknowledged outlives the process, where the store is a file.
+ *
+ * What an id finds is the owner's alone; `""` is one of its own, for all who share.
+ */
 export interface ResponseStore {
   /** Adds a response that begins, with its input. */
-  begin(response: StoredResponse, input: readonly StoredItem[]): Promise<void>;
+  begin(response: StoredResponse, input: readonly StoredItem[], owner?: string): Promise<void>;
   /** Replaces a response and its output; does nothing if it has been deleted meanwhile. */
   update(response: StoredResponse, output: readonly StoredItem[]): Promise<void>;
   /** The response, without its output. */
-  get(id: string): Promise<StoredResponse | undefined>;
-  /** The items of a response, in order. */
+  get(id: string, owner?: string): Promise<StoredResponse | undefined>;
+  /** The items of a response, in order, whosever it is. */
   items(responseId: string, kind: ItemKind): Promise<readonly StoredItem[]>;
   /** An item of any response, by its own id. */
-  item(id: string): Promise<StoredItem | undefined>;
+  item(id: string, owner?: string): Promise<StoredItem | undefined>;
   /**
    * The items of a response and of all those that it goes on from, in order; undefined if one of them is gone.
    */
-  conversation(id: string): Promise<readonly StoredItem[] | undefined>;
+  conversation(id: string, owner?: string): Promise<readonly StoredItem[] | undefined>;
   /** Whether there was such a response. Those that go on from it can no longer be gone on with. */
-  delete(id: string): Promise<boolean>;
+  delete(id: string, owner?: string): Promise<boolean>;
   close(): Promise<void>;
 }

@@ -1,0 +1,19 @@
+import type { Tokenizer } from "./tokenizer.ts";
+
+/**
+ * A tokenizer that calls `fail` instead of encoding more than `limit` tokens, all its texts taken together. It knows ahead of
+ * most of the work, which takes seconds for megabytes.
+ */
+export function limitTokens(tokenizer: Tokenizer, limit: number, fail: () => never): Tokenizer {
+  let left = limit;
+  return {
+    ...tokenizer,
+    encode(text) {
+      if (tokenizer.atLeast(text, left + 1) > left) fail();
+      const ids = tokenizer.encode(text);
+      left -= ids.length;
+      if (left < 0) fail();
+      return ids;
+    },
+  };
+}

@@ -7,6 +7,7 @@ import { type ChatBody, type ChatTool, type ChatToolChoice, chatBody } from "./c
 import { type ChatUsage, chunks, completion } from "./chat-view.ts";
 import {
   findModel,
+  logFailure,
   type RequestInfo,
   type ServedModel,
   type ServerContext,
@@ -49,7 +50,12 @@ export function chatRoutes(context: ServerContext): Hono<ServerEnv> {
       context.newId,
       body.stream_options?.include_usage ?? false,
     );
-    return sseResponse(info, events, { onError: (error) => [{ data: error }] });
+    return sseResponse(info, events, {
+      onError(error) {
+        logFailure(context, error);
+        return [{ data: error }];
+      },
+    });
   });
 }
 

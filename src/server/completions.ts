@@ -3,6 +3,7 @@ import { z } from "zod";
 import { type CompletionPiece, textCompletion, textCompletionChunks } from "./completions-view.ts";
 import {
   findModel,
+  logFailure,
   type RequestInfo,
   type ServedModel,
   type ServerContext,
@@ -75,7 +76,12 @@ export function completionRoutes(context: ServerContext): Hono<ServerEnv> {
       usage,
       body.stream_options?.include_usage ?? false,
     );
-    return sseResponse(info, events, { onError: (error) => [{ data: error }] });
+    return sseResponse(info, events, {
+      onError(error) {
+        logFailure(context, error);
+        return [{ data: error }];
+      },
+    });
   });
 }
 

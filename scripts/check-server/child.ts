@@ -39,6 +39,12 @@ export class Served implements AsyncDisposable {
     return usage as NodeJS.MemoryUsage;
   }
 
+  async cpuSeconds(): Promise<number> {
+    this.#child.send("cpu");
+    const [{ user, system }] = await once(this.#child, "message");
+    return (user + system) / 1e6;
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }

@@ -7,7 +7,7 @@ export interface Answer {
   readonly text: string;
   /** Whether the response came to its end. */
   readonly whole: boolean;
-  /** Milliseconds to the first byte of the body. */
+  /** Milliseconds to the first part of the body, or until `firstWhen` held. */
   readonly firstMs: number;
 }
 
@@ -16,6 +16,7 @@ export interface SendOptions {
   readonly body?: unknown;
   /** Hangs up once the body so far satisfies this. */
   readonly cutWhen?: (text: string) => boolean;
+  readonly firstWhen?: (text: string) => boolean;
 }
 
 /** An HTTP client that costs little beside the server, and can misbehave. */
@@ -30,17 +31,21 @@ export class Client {
   }
 
   /** Rejects where no response begins. */
-  send(path: string, { method, body, cutWhen }: SendOptions = {}): Promise<Answer> {
+  send(path: string, { method, body, cutWhen, firstWhen = () => true }: SendOptions = {}): Promise<Answer> {
     const start = performance.now();
     return new Promise((resolve, reject) => {
       const headers = body === undefined ? {} : { "content-type": "application/json" };
-      const options = { method: method ?? (body === undefined ? "GET" : "POST"), headers, agent: this.#agent };
+      const options = {
+        method: method ?? (body === undefined ? "GET" : "POST"),
+        headers,
+        agent: this.#agent,
+      };
       const sent = request(this.#url + path, options, (response) => {
         let [text, firstMs] = ["", 0];
         response.setEncoding("utf8");
         response.on("data", (chunk: string) => {
-          firstMs ||= performance.now() - start;
           text += chunk;
+          if (firstMs === 0 && firstWhen(text)) firstMs = performance.now() - start;
           if (cutWhen?.(text)) response.destroy();
         });
         response.on("error", () => {}); // `close` follows

@@ -35,7 +35,8 @@ export async function crash({ serve, clients }: Settings, store: string): Promis
       else if (found.status === "in_progress" || found.status === "queued")
         faults.push(`a response whose server is dead is ${found.status}`);
       const items = await client.send(`/v1/responses/${id}/input_items`);
-      if (items.status !== 200 || JSON.parse(items.text).data.length !== 1) faults.push("a response has lost its input");
+      if (items.status !== 200 || JSON.parse(items.text).data.length !== 1)
+        faults.push("a response has lost its input");
     }
     if (kill === KILLS) break;
 

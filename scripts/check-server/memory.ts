@@ -45,10 +45,12 @@ export async function memory({ serve, clients, requests }: Settings, store: stri
     slope(half.map((each) => [each.done, each[key]])),
   ) as [number, number, number];
   const growth = (rss * requests) / 2 / samples.at(-1)!.rss;
-  if (growth > RSS_GROWTH) faults.push(`resident memory grows by ${(100 * growth).toFixed(1)} % in the second half`);
+  if (growth > RSS_GROWTH)
+    faults.push(`resident memory grows by ${(100 * growth).toFixed(1)} % in the second half`);
   if (heap > HEAP_PER_REQUEST) faults.push(`each request leaves ${heap.toFixed(0)} bytes in the heap`);
   if (other > HEAP_PER_REQUEST) faults.push(`each request leaves ${other.toFixed(0)} bytes outside the heap`);
-  if (!(cached <= budget)) faults.push(`the prefix cache holds ${cached} bytes, beyond its budget of ${budget}`);
+  if (!(cached <= budget))
+    faults.push(`the prefix cache holds ${cached} bytes, beyond its budget of ${budget}`);
   if (running !== 0) faults.push(`${running} generations are left over`);
   const at = (key: "rss" | "heap"): string =>
     [samples[0]!, half[0]!, samples.at(-1)!].map((each) => megabytes(each[key])).join(", ");
@@ -85,7 +87,11 @@ const status = async (answer: Promise<{ status: number; whole: boolean }>): Prom
 
 const KINDS: readonly Kind[] = [
   ["chat", 200, (client, i) => status(client.create("chat/completions", hello(i)))],
-  ["chat stream", 200, (client, i) => status(client.create("chat/completions", { ...hello(i), stream: true }))],
+  [
+    "chat stream",
+    200,
+    (client, i) => status(client.create("chat/completions", { ...hello(i), stream: true })),
+  ],
   [
     "chat stream, cut",
     CUT,
@@ -101,7 +107,8 @@ const KINDS: readonly Kind[] = [
   [
     "two choices with log-probabilities",
     200,
-    (client, i) => status(client.create("chat/completions", { ...hello(i), n: 2, logprobs: true, top_logprobs: 3 })),
+    (client, i) =>
+      status(client.create("chat/completions", { ...hello(i), n: 2, logprobs: true, top_logprobs: 3 })),
   ],
   [
     "chat held to a schema",
@@ -112,7 +119,10 @@ const KINDS: readonly Kind[] = [
           ...hello(i),
           response_format: {
             type: "json_schema",
-            json_schema: { name: "n", schema: { type: "object", properties: { [`n${i % 50}`]: { type: "integer" } } } },
+            json_schema: {
+              name: "n",
+              schema: { type: "object", properties: { [`n${i % 50}`]: { type: "integer" } } },
+            },
           },
         }),
       ),
@@ -120,7 +130,10 @@ const KINDS: readonly Kind[] = [
   [
     "completion of ids",
     200,
-    (client, i) => status(client.create("completions", { ...few, prompt: [1 + (i % 1000), 7, 9], echo: true, logprobs: 2 })),
+    (client, i) =>
+      status(
+        client.create("completions", { ...few, prompt: [1 + (i % 1000), 7, 9], echo: true, logprobs: 2 }),
+      ),
   ],
   ["response", 200, (client, i) => status(client.create("responses", { ...respond(i), store: false }))],
   [
@@ -142,7 +155,11 @@ const KINDS: readonly Kind[] = [
       const first = await client.create("responses", respond(i));
       if (first.status !== 200) return first.status;
       const id = JSON.parse(first.text).id;
-      const second = await client.create("responses", { ...respond(i), previous_response_id: id, stream: true });
+      const second = await client.create("responses", {
+        ...respond(i),
+        previous_response_id: id,
+        stream: true,
+      });
       const last = eventsOf(second.text).at(-1) as { response: { id: string } };
       const items = await client.send(`/v1/responses/${last.response.id}/input_items`);
       if (items.status !== 200) return items.status;
@@ -153,7 +170,11 @@ const KINDS: readonly Kind[] = [
     "background, cancelled",
     200,
     async (client, i) => {
-      const { text } = await client.create("responses", { ...respond(i), background: true, max_output_tokens: 300 });
+      const { text } = await client.create("responses", {
+        ...respond(i),
+        background: true,
+        max_output_tokens: 300,
+      });
       return status(client.send(`/v1/responses/${JSON.parse(text).id}/cancel`, { method: "POST" }));
     },
   ],
@@ -161,6 +182,10 @@ const KINDS: readonly Kind[] = [
   ["health", 200, (client) => status(client.send("/health"))],
   ["metrics", 200, (client) => status(client.send("/metrics"))],
   ["nothing there", 404, (client, i) => status(client.send(`/v1/${i}`))],
-  ["a message without role", 400, (client, i) => status(client.create("chat/completions", { messages: [{ content: `${i}` }] }))],
+  [
+    "a message without role",
+    400,
+    (client, i) => status(client.create("chat/completions", { messages: [{ content: `${i}` }] })),
+  ],
   ["half a body", CUT, (client) => client.sendHalf("/v1/chat/completions").then(() => CUT)],
 ];

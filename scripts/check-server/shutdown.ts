@@ -6,7 +6,8 @@ export async function shutdown(settings: Settings): Promise<Finding> {
   const gentle = await stop(settings, 120);
   const hasty = await stop(settings, 0);
   const faults = [...gentle.faults, ...hasty.faults];
-  if (gentle.finished < settings.clients) faults.push(`only ${gentle.finished} of ${settings.clients} streams ended`);
+  if (gentle.finished < settings.clients)
+    faults.push(`only ${gentle.finished} of ${settings.clients} streams ended`);
   if (hasty.finished + hasty.told < settings.clients) faults.push("a stream was cut without a word");
   return {
     lines: [

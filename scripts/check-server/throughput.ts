@@ -21,6 +21,7 @@ export async function throughput({ serve, chats, clients, rounds }: Settings): P
   const round = async (count: number) => {
     const firsts: number[] = [];
     let tokens = 0;
+    const before = await server.cpuSeconds();
     const start = performance.now();
     await inParallel(count, count * STREAMS, async () => {
       const answer = await stream(client, question++);
@@ -29,15 +30,22 @@ export async function throughput({ serve, chats, clients, rounds }: Settings): P
       tokens += usage?.completion_tokens ?? 0;
       firsts.push(answer.firstMs);
     });
-    return { rate: (tokens * 1000) / (performance.now() - start), firsts };
+    const rate = (tokens * 1000) / (performance.now() - start);
+    return { rate, firsts, cpu: ((await server.cpuSeconds()) - before) / tokens };
   };
 
-  const results = [1, clients].map((count) => ({ count, rates: [] as number[], firsts: [] as number[] }));
+  const results = [1, clients].map((count) => ({
+    count,
+    rates: [] as number[],
+    firsts: [] as number[],
+    cpus: [] as number[],
+  }));
   for (let i = -1; i < rounds; i++) {
-    for (const { count, rates, firsts } of results) {
+    for (const { count, rates, firsts, cpus } of results) {
       const measured = await round(count);
       if (i < 0) continue; // the first one warms up
       rates.push(measured.rate);
+      cpus.push(measured.cpu * 1000);
       firsts.push(...measured.firsts);
     }
   }
@@ -48,9 +56,10 @@ export async function throughput({ serve, chats, clients, rounds }: Settings): P
   return {
     lines: [
       ...results.map(
-        ({ count, rates, firsts }) =>
+        ({ count, rates, firsts, cpus }) =>
           `${count} ${count === 1 ? "client" : "clients"}: ${shown(rates)} tokens/s, first token after ` +
-          `${quantile(firsts, 0.5).toFixed(0)} ms (p95 ${quantile(firsts, 0.95).toFixed(0)})`,
+          `${quantile(firsts, 0.5).toFixed(0)} ms (p95 ${quantile(firsts, 0.95).toFixed(0)}), ` +
+          `${shown(cpus)} ms of a processor a token`,
       ),
       `ratio: ${shown(ratios)}`,
     ],
@@ -62,10 +71,14 @@ const STREAM = { stream: true, stream_options: { include_usage: true }, temperat
 
 function chat(client: Client, i: number) {
   const content = `What is ${(i * 37) % 90} + ${(i * 53) % 90}?`;
-  return client.create("chat/completions", { ...STREAM, messages: [{ role: "user", content }], seed: i });
+  const body = { ...STREAM, messages: [{ role: "user", content }], seed: i };
+  return client.create("chat/completions", body, { firstWhen: (text) => text.includes('"reasoning":"') });
 }
 
 function complete(client: Client, i: number) {
-  const prompt = Array.from({ length: IDS.prompt }, (_, at) => (Math.imul(at + 1, 0x9e3779b1 + i) >>> 8) % 200_000);
+  const prompt = Array.from(
+    { length: IDS.prompt },
+    (_, at) => (Math.imul(at + 1, 0x9e3779b1 + i) >>> 8) % 200_000,
+  );
   return client.create("completions", { ...STREAM, prompt, max_tokens: IDS.answer, seed: i });
 }

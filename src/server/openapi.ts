@@ -3,6 +3,8 @@ import { z } from "zod";
 import { chatBody } from "./chat-schema.ts";
 import { completionBody } from "./completions.ts";
 import type { ServerEnv } from "./context.ts";
+import { ANSWERS } from "./openapi-answers.ts";
+import { createResponseSchema } from "./responses/index.ts";
 
 /** One route, as the document describes it. */
 interface Operation {
@@ -34,6 +36,17 @@ const OPERATIONS: readonly Operation[] = [
     body: completionBody,
     contentTypes: STREAMABLE,
   },
+  {
+    method: "post",
+    path: "/v1/responses",
+    summary: "Answer, and keep the answer",
+    body: createResponseSchema,
+    contentTypes: STREAMABLE,
+  },
+  { method: "get", path: "/v1/responses/{id}", summary: "A kept response", contentTypes: STREAMABLE },
+  { method: "delete", path: "/v1/responses/{id}", summary: "Forget a response" },
+  { method: "post", path: "/v1/responses/{id}/cancel", summary: "Stop a response under way" },
+  { method: "get", path: "/v1/responses/{id}/input_items", summary: "What a response answered" },
   { method: "get", path: "/v1/models", summary: "The models that are served" },
   { method: "get", path: "/v1/models/{id}", summary: "One model" },
   { method: "get", path: "/health", summary: "Whether requests are taken", open: true },
@@ -77,6 +90,7 @@ export function openapiDocument(): object {
 }
 
 function operationObject({
+  method,
   path,
   summary,
   body,
@@ -89,7 +103,11 @@ function operationObject({
     required: true,
     schema: { type: "string" },
   }));
-  const content = Object.fromEntries(contentTypes.map((type) => [type, {}]));
+  const answer = ANSWERS[`${method} ${path}`];
+  const schema = answer && jsonSchemaOf(answer, "output");
+  const content = Object.fromEntries(
+    contentTypes.map((type) => [type, schema && type === "application/json" ? { schema } : {}]),
+  );
   return {
     summary,
     ...(parameters.length > 0 && { parameters }),
@@ -107,8 +125,8 @@ function operationObject({
   };
 }
 
-function jsonSchemaOf(body: z.ZodType): object {
-  const { $schema: _, ...schema } = z.toJSONSchema(body, { target: "draft-2020-12", io: "input" });
+function jsonSchemaOf(body: z.ZodType, io: "input" | "output" = "input"): object {
+  const { $schema: _, ...schema } = z.toJSONSchema(body, { target: "draft-2020-12", io });
   return schema;
 }
 

@@ -4,7 +4,7 @@ import { chatBody } from "./chat-schema.ts";
 import { completionBody } from "./completions.ts";
 import type { ServerEnv } from "./context.ts";
 import { ANSWERS } from "./openapi-answers.ts";
-import { createResponseSchema } from "./responses/index.ts";
+import { createResponseSchema, listQuerySchema, retrieveQuerySchema } from "./responses/index.ts";
 
 /** One route, as the document describes it. */
 interface Operation {
@@ -13,6 +13,8 @@ interface Operation {
   readonly path: string;
   readonly summary: string;
   readonly body?: z.ZodType;
+  /** Of its parameters behind the question mark. */
+  readonly query?: z.ZodType;
   /** Of the answer; `application/json` by default. */
   readonly contentTypes?: readonly string[];
   /** Whether it is open to all, with or without a key. */
@@ -43,10 +45,15 @@ const OPERATIONS: readonly Operation[] = [
     body: createResponseSchema,
     contentTypes: STREAMABLE,
   },
-  { method: "get", path: "/v1/responses/{id}", summary: "A kept response", contentTypes: STREAMABLE },
+  { method: "get", path: "/v1/responses/{id}", summary: "A kept response", query: retrieveQuerySchema },
   { method: "delete", path: "/v1/responses/{id}", summary: "Forget a response" },
   { method: "post", path: "/v1/responses/{id}/cancel", summary: "Stop a response under way" },
-  { method: "get", path: "/v1/responses/{id}/input_items", summary: "What a response answered" },
+  {
+    method: "get",
+    path: "/v1/responses/{id}/input_items",
+    summary: "What a response answered",
+    query: listQuerySchema,
+  },
   { method: "get", path: "/v1/models", summary: "The models that are served" },
   { method: "get", path: "/v1/models/{id}", summary: "One model" },
   { method: "get", path: "/health", summary: "Whether requests are taken", open: true },
@@ -94,15 +101,19 @@ function operationObject({
   path,
   summary,
   body,
+  query,
   contentTypes = ["application/json"],
   open,
 }: Operation): object {
-  const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+  const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
     name,
     in: "path",
     required: true,
     schema: { type: "string" },
   }));
+  const { properties = {} } = query ? (jsonSchemaOf(query) as { properties?: Record<string, object> }) : {};
+  const inQuery = Object.entries(properties).map(([name, schema]) => ({ name, in: "query", schema }));
+  const parameters = [...inPath, ...inQuery];
   const answer = ANSWERS[`${method} ${path}`];
   const schema = answer && jsonSchemaOf(answer, "output");
   const content = Object.fromEntries(

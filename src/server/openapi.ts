@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { chatBody } from "./chat-schema.ts";
 import { completionBody } from "./completions.ts";
-import type { ServerEnv } from "./context.ts";
+import type { ServerContext, ServerEnv } from "./context.ts";
 import { ANSWERS } from "./openapi-answers.ts";
 import { createResponseSchema, listQuerySchema, retrieveQuerySchema } from "./responses/index.ts";
 
@@ -78,12 +78,16 @@ const ERROR = {
   required: ["error"],
 };
 
-/** The OpenAPI 3.1 document, from the schemas that requests are checked by. */
-export function openapiDocument(): object {
+/**
+ * The OpenAPI 3.1 document, from the schemas that requests are checked by.
+ *
+ * @param models names that requests may give
+ */
+export function openapiDocument(models: readonly string[]): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const operation of OPERATIONS) {
     const { method, path } = operation;
-    paths[path] = { ...paths[path], [method]: operationObject(operation) };
+    paths[path] = { ...paths[path], [method]: operationObject(operation, models) };
   }
   return {
     openapi: "3.1.0",
@@ -96,15 +100,10 @@ export function openapiDocument(): object {
   };
 }
 
-function operationObject({
-  method,
-  path,
-  summary,
-  body,
-  query,
-  contentTypes = ["application/json"],
-  open,
-}: Operation): object {
+function operationObject(
+  { method, path, summary, body, query, contentTypes = ["application/json"], open }: Operation,
+  models: readonly string[],
+): object {
   const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
     name,
     in: "path",
@@ -123,7 +122,7 @@ function operationObject({
     summary,
     ...(parameters.length > 0 && { parameters }),
     ...(body && {
-      requestBody: { required: true, content: { "application/json": { schema: jsonSchemaOf(body) } } },
+      requestBody: { required: true, content: { "application/json": { schema: bodySchema(body, models) } } },
     }),
     responses: {
       "200": { description: "Success", content },
@@ -136,15 +135,20 @@ function operationObject({
   };
 }
 
+function bodySchema(body: z.ZodType, models: readonly string[]): object {
+  const { properties, ...schema } = jsonSchemaOf(body) as { readonly properties: object };
+  return { ...schema, properties: { ...properties, model: { type: "string", enum: models } } };
+}
+
 function jsonSchemaOf(body: z.ZodType, io: "input" | "output" = "input"): object {
   const { $schema: _, ...schema } = z.toJSONSchema(body, { target: "draft-2020-12", io });
   return schema;
 }
 
-export function openapiRoutes(): Hono<ServerEnv> {
+export function openapiRoutes({ served }: ServerContext): Hono<ServerEnv> {
   let document: object | undefined;
   return new Hono<ServerEnv>().get("/openapi.json", (c) => {
-    document ??= openapiDocument();
+    document ??= openapiDocument(served.flatMap(({ id, aliases }) => [id, ...aliases]));
     return c.json(document);
   });
 }

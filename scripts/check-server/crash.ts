@@ -43,11 +43,15 @@ export async function crash({ serve, clients }: Settings, store: string): Promis
     const target = whole.size + ACKNOWLEDGED;
     const work = async (i: number): Promise<void> => {
       for (;;) {
-        const body = { input: `What is ${i} + ${whole.size}?`, max_output_tokens: 24 };
+        const body = { input: `What is ${i} + ${whole.size}?`, max_output_tokens: 8 };
         if (i % 3 === 0) {
-          const { text } = await client.create("responses", { ...body, background: true });
-          begun.add((JSON.parse(text) as Stored).id);
-          await new Promise((resolve) => setTimeout(resolve, 100));
+          let answer = await client.create("responses", { ...body, background: true });
+          const { id } = JSON.parse(answer.text) as Stored;
+          begun.add(id);
+          while (/^(queued|in_progress)$/.test((JSON.parse(answer.text) as Stored).status)) {
+            await new Promise((resolve) => setTimeout(resolve, 100));
+            answer = await client.send(`/v1/responses/${id}`);
+          }
         } else if (i % 3 === 1) {
           const { text } = await client.create("responses", { ...body, stream: true });
           const events = eventsOf(text) as { response?: Stored }[];

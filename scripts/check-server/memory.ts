@@ -20,7 +20,8 @@ export async function memory({ serve, clients, requests }: Settings, store: stri
     const { rss, heapUsed, external } = await server.memory();
     samples.push({ done, rss, heap: heapUsed, other: external });
     const sizes = [rss, heapUsed, external].map(megabytes).join(", ");
-    if (process.stderr.isTTY) process.stderr.write(`\r${done} requests: ${sizes} resident, in the heap, outside it\x1b[K`);
+    if (process.stderr.isTTY)
+      process.stderr.write(`\r${done} requests: ${sizes} resident, in the heap, outside it\x1b[K`);
   };
 
   await sample(0);

@@ -43,7 +43,7 @@ async function stop({ serve, chats, clients }: Settings, grace: number) {
   const start = performance.now();
   server.kill("SIGTERM");
   const answers = await Promise.all(streams);
-  const late = await client.send("/v1/completions", { body: {} }).then(
+  const late = await client.create("completions", { prompt: [1], max_tokens: 1 }).then(
     ({ status }) => status,
     () => 503, // nobody listens any more
   );

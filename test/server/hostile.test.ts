@@ -128,7 +128,7 @@ describe("a request of the document's shape", () => {
         "constructor",
         MODEL,
       ),
-      fc.string({ unit: "binary" }).map((text) => encodeURIComponent(text.toWellFormed())),
+      fc.string({ unit: "binary" }).map((text) => encodeURIComponent(text.replace(/\p{Surrogate}/gu, "?"))),
     );
     const headers = fc.dictionary(
       fc.constantFrom(

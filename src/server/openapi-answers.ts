@@ -140,6 +140,7 @@ const model = z.object({
   owned_by: z.string(),
   aliases: z.array(z.string()),
   context_length: count,
+  tools: z.array(z.string()).describe("That the server runs, if requests ask for them"),
 });
 
 /** Schemas of answers by method and path; what isn't here isn't JSON, or describes itself. */

@@ -2,7 +2,8 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { chatBody } from "./chat-schema.ts";
 import { completionBody } from "./completions.ts";
-import type { ServerEnv } from "./context.ts";
+import type { ServerContext, ServerEnv } from "./context.ts";
+import { ANSWERS } from "./openapi-answers.ts";
 import { createResponseSchema, listQuerySchema, retrieveQuerySchema } from "./responses/index.ts";
 
 /** One route, as the document describes it. */
@@ -12,6 +13,7 @@ interface Operation {
   readonly path: string;
   readonly summary: string;
   readonly body?: z.ZodType;
+  /** Of its parameters behind the question mark. */
   readonly query?: z.ZodType;
   /** Of the answer; `application/json` by default. */
   readonly contentTypes?: readonly string[];
@@ -76,12 +78,16 @@ const ERROR = {
   required: ["error"],
 };
 
-/** The OpenAPI 3.1 document, from the schemas that requests are checked by. */
-export function openapiDocument(): object {
+/**
+ * The OpenAPI 3.1 document, from the schemas that requests are checked by.
+ *
+ * @param models names that requests may give
+ */
+export function openapiDocument(models: readonly string[]): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const operation of OPERATIONS) {
     const { method, path } = operation;
-    paths[path] = { ...paths[path], [method]: operationObject(operation) };
+    paths[path] = { ...paths[path], [method]: operationObject(operation, models) };
   }
   return {
     openapi: "3.1.0",
@@ -94,31 +100,29 @@ export function openapiDocument(): object {
   };
 }
 
-function operationObject({
-  path,
-  summary,
-  body,
-  query,
-  contentTypes = ["application/json"],
-  open,
-}: Operation): object {
-  const ids = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+function operationObject(
+  { method, path, summary, body, query, contentTypes = ["application/json"], open }: Operation,
+  models: readonly string[],
+): object {
+  const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
     name,
     in: "path",
     required: true,
     schema: { type: "string" },
   }));
-  const { properties = {} } = query ? jsonSchemaOf(query) : {};
-  const parameters = [
-    ...ids,
-    ...Object.entries(properties).map(([name, schema]) => ({ name, in: "query", schema })),
-  ];
-  const content = Object.fromEntries(contentTypes.map((type) => [type, {}]));
+  const { properties = {} } = query ? (jsonSchemaOf(query) as { properties?: Record<string, object> }) : {};
+  const inQuery = Object.entries(properties).map(([name, schema]) => ({ name, in: "query", schema }));
+  const parameters = [...inPath, ...inQuery];
+  const answer = ANSWERS[`${method} ${path}`];
+  const schema = answer && jsonSchemaOf(answer, "output");
+  const content = Object.fromEntries(
+    contentTypes.map((type) => [type, schema && type === "application/json" ? { schema } : {}]),
+  );
   return {
     summary,
     ...(parameters.length > 0 && { parameters }),
     ...(body && {
-      requestBody: { required: true, content: { "application/json": { schema: jsonSchemaOf(body) } } },
+      requestBody: { required: true, content: { "application/json": { schema: bodySchema(body, models) } } },
     }),
     responses: {
       "200": { description: "Success", content },
@@ -131,15 +135,20 @@ function operationObject({
   };
 }
 
-function jsonSchemaOf(body: z.ZodType): { readonly properties?: Readonly<Record<string, object>> } {
-  const { $schema: _, ...schema } = z.toJSONSchema(body, { target: "draft-2020-12", io: "input" });
-  return schema as { readonly properties?: Readonly<Record<string, object>> };
+function bodySchema(body: z.ZodType, models: readonly string[]): object {
+  const { properties, ...schema } = jsonSchemaOf(body) as { readonly properties: object };
+  return { ...schema, properties: { ...properties, model: { type: "string", enum: models } } };
 }
 
-export function openapiRoutes(): Hono<ServerEnv> {
+function jsonSchemaOf(body: z.ZodType, io: "input" | "output" = "input"): object {
+  const { $schema: _, ...schema } = z.toJSONSchema(body, { target: "draft-2020-12", io });
+  return schema;
+}
+
+export function openapiRoutes({ served }: ServerContext): Hono<ServerEnv> {
   let document: object | undefined;
   return new Hono<ServerEnv>().get("/openapi.json", (c) => {
-    document ??= openapiDocument();
+    document ??= openapiDocument(served.flatMap(({ id, aliases }) => [id, ...aliases]));
     return c.json(document);
   });
 }

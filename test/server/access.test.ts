@@ -242,7 +242,10 @@ test("metrics count requests and tokens", async () => {
 test("the OpenAPI document has every route, and bodies as they are checked", async () => {
   const document = (await (await fetch(`${running.url}/openapi.json`)).json()) as {
     openapi: string;
-    paths: Record<string, Record<string, { requestBody?: { content: Record<string, { schema: object }> } }>>;
+    paths: Record<
+      string,
+      Record<string, { requestBody?: { content: Record<string, { schema: object }> }; parameters?: object[] }>
+    >;
   };
   expect(document.openapi).toBe("3.1.0");
   const chat =
@@ -252,4 +255,13 @@ test("the OpenAPI document has every route, and bodies as they are checked", asy
   expect(validate(CHAT)).toBe(true);
   expect(validate({ ...CHAT, temperature: 3 })).toBe(false);
   expect(validate({ model: MODEL })).toBe(false);
+  const { parameters } = document.paths["/v1/responses/{id}/input_items"]!["get"]!;
+  expect(parameters).toMatchObject([
+    { name: "id", in: "path" },
+    { name: "order", in: "query", schema: { enum: ["asc", "desc"] } },
+    { name: "limit", in: "query", schema: { type: "integer", maximum: 100 } },
+    { name: "after", in: "query" },
+    { name: "before", in: "query" },
+    { name: "include", in: "query" },
+  ]);
 });

@@ -137,13 +137,14 @@ async function run(options: Options): Promise<void> {
     await store.close();
     throw error;
   });
+  const stopped = signalled(); // ahead of the line that others wait for
   console.log(`${server.context.served[0]!.id} at ${listening.url}/v1. Ctrl-C stops it.`);
   if (!isLoopback(host) && apiKeys.length === 0)
     console.error(
       "Warning: whoever reaches this machine can use the model. Set GPT_OSS_API_KEY to ask for a key.",
     );
 
-  await signalled();
+  await stopped;
   console.error(`Stopping: answers under way have ${grace} s to end. Ctrl-C again stops at once.`);
   void signalled().then(() => server.close(0));
   await server.close(grace);

@@ -95,7 +95,10 @@ interface Run {
     readonly validResponse: boolean;
     readonly validEvents: boolean;
     readonly successToolCall: boolean;
-    readonly toolCallingDetails: { readonly calledToolWithRightArguments?: boolean; readonly warning?: string };
+    readonly toolCallingDetails: {
+      readonly calledToolWithRightArguments?: boolean;
+      readonly warning?: string;
+    };
   };
 }
 

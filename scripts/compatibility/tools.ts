@@ -4,7 +4,12 @@ import { type Tool, tool } from "@openai/agents";
 type Properties = Record<string, { readonly type: string }>;
 
 function fake(name: string, description: string, properties: Properties, output: string): Tool {
-  const parameters = { type: "object", properties, required: Object.keys(properties), additionalProperties: false } as const;
+  const parameters = {
+    type: "object",
+    properties,
+    required: Object.keys(properties),
+    additionalProperties: false,
+  } as const;
   return tool({ name, description, parameters, execute: async () => output, strict: false });
 }
 

@@ -74,7 +74,7 @@ export function engineFlags(command: Command): Command {
 const UNITS: Readonly<Record<string, number>> = { "": 0, K: 1, M: 2, G: 3, T: 4 };
 
 /** Parses a number of bytes: 12GiB or 12G, 800MB (powers of 1000), 8589934592. */
-function byteSize(text: string): number {
+export function byteSize(text: string): number {
   const [, number, unit = "", binary, b] = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)(B?)$/i.exec(text.trim()) ?? [];
   const bytes = Number(number) * (b && !binary ? 1000 : 1024) ** UNITS[unit.toUpperCase()]!;
   if (!(bytes >= 1)) throw new InvalidArgumentError("Expected a size such as 12GiB or 800MB.");

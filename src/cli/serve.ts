@@ -2,10 +2,11 @@ import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
 import { load } from "../generation/model.ts";
 import { invalid } from "../server/errors.ts";
-import { type BuiltInTools, createServer, type Logger, openStore, serve } from "../server/index.ts";
+import type { BuiltInTools, Logger } from "../server/index.ts";
 import { isLoopback, LOOPBACK_HOSTS } from "../server/security.ts";
 import { mcpTools, readMcpConfig } from "../tools/index.ts";
 import {
+  byteSize,
   type EngineFlags,
   engineFlags,
   integer,
@@ -30,6 +31,7 @@ interface Options extends EngineFlags {
   queue: number;
   context?: number;
   bodyLimit: number;
+  prefixCache: number;
   grace: number;
   tools: string[];
   search?: string;
@@ -71,6 +73,7 @@ export function register(program: Command): void {
     .option("--queue <n>", "generations that wait for their turn; more get 429", integer(0), 64)
     .option("--context <n>", "tokens of prompt and answer at most (default: the model's context)", integer(2))
     .option("--body-limit <bytes>", "size of a request at most", integer(1), 4 * 2 ** 20)
+    .option("--prefix-cache <size>", "keys and values of earlier prompts to keep", byteSize, 2 ** 30)
     .option(
       "--grace <seconds>",
       "time that answers under way have to end when the server stops",
@@ -92,6 +95,7 @@ function collect(text: string, all: string[]): string[] {
 }
 
 async function run(options: Options): Promise<void> {
+  const { createServer, openStore, serve } = await import("../server/index.ts"); // no other command needs its libraries
   const { host, port, parallel, queue, grace, name, context } = options;
   await using model = await load(modelPath(options.model), loadOptions(options));
   model.requireTokenizer();
@@ -108,6 +112,7 @@ async function run(options: Options): Promise<void> {
     parallel,
     queue,
     limits: { bodyBytes: options.bodyLimit, ...(context !== undefined && { contextTokens: context }) },
+    prefixCacheBytes: options.prefixCache,
     apiKeys,
     hosts: isLoopback(host) ? [...LOOPBACK_HOSTS, ...options.allowHost] : "any",
     corsOrigins: options.cors,

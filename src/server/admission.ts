@@ -79,7 +79,15 @@ export class Admission {
       this.#leave(dropped);
       dropped.reject(this.#full());
     }
-    return Array.from({ length: count }, () => this.#enqueue(client, signal));
+    const tickets: Ticket[] = [];
+    signal.addEventListener(
+      "abort",
+      () => {
+        for (const ticket of tickets) if (this.#leave(ticket)) ticket.reject(signal.reason);
+      },
+      { once: true },
+    );
+    return Array.from({ length: count }, () => this.#enqueue(client, signal, tickets));
   }
 
   /** From now on nobody gets in; what waits is turned away. */
@@ -102,7 +110,7 @@ export class Admission {
     return new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
-  #enqueue(client: string, signal: AbortSignal): Promise<Slot> {
+  #enqueue(client: string, signal: AbortSignal, request: Ticket[]): Promise<Slot> {
     const slot = new Promise<Slot>((resolve, reject) => {
       const stop = new AbortController();
       const either = AbortSignal.any([signal, stop.signal]);
@@ -111,7 +119,7 @@ export class Admission {
       if (tickets) tickets.push(ticket);
       else this.#waiting.set(client, [ticket]);
       this.#queued++;
-      signal.addEventListener("abort", () => this.#leave(ticket) && reject(signal.reason), { once: true });
+      request.push(ticket);
     });
     slot.catch(() => {}); // where one of several fails, nobody may be left to look at the others
     this.#next();

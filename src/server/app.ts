@@ -3,13 +3,14 @@ import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import { chatRoutes } from "./chat-completions.ts";
 import { completionRoutes } from "./completions.ts";
-import type { ServerContext, ServerEnv } from "./context.ts";
+import { logFailure, type ServerContext, type ServerEnv } from "./context.ts";
 import { ApiError, toApiError } from "./errors.ts";
 import { healthRoutes } from "./health.ts";
 import { methodsOf } from "./methods.ts";
 import { metricsRoutes } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { observe } from "./observe.ts";
+import { openapiRoutes } from "./openapi.ts";
 import { responsesRoutes } from "./responses/index.ts";
 import { type AccessOptions, checkHost, checkKey, checkOrigin, identify } from "./security.ts";
 
@@ -41,6 +42,7 @@ export function createApp(context: ServerContext, access: AccessOptions): Hono<S
   app.route("/", healthRoutes(context));
   app.route("/", metricsRoutes(context));
   app.route("/", modelRoutes(context));
+  app.route("/", openapiRoutes());
   app.route("/", chatRoutes(context));
   app.route("/", completionRoutes(context));
   app.route("/", responsesRoutes(context));
@@ -58,8 +60,7 @@ export function createApp(context: ServerContext, access: AccessOptions): Hono<S
   });
   app.onError((error) => {
     const apiError = toApiError(error);
-    if (apiError.status >= 500 && apiError.cause !== undefined)
-      context.logger.error("internal error", apiError.cause);
+    logFailure(context, apiError);
     return apiError.toResponse();
   });
   return app;

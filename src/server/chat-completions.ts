@@ -7,6 +7,7 @@ import { type ChatBody, type ChatTool, type ChatToolChoice, chatBody } from "./c
 import { type ChatUsage, chunks, completion } from "./chat-view.ts";
 import {
   findModel,
+  logFailure,
   type RequestInfo,
   type ServedModel,
   type ServerContext,
@@ -22,7 +23,7 @@ import {
   openingOf,
 } from "./conversation.ts";
 import { invalid } from "./errors.ts";
-import { countPrompt, measured } from "./measure.ts";
+import { countCached, countPrompt, measured } from "./measure.ts";
 import { samplingOf } from "./sampling.ts";
 import { sseResponse } from "./sse.ts";
 import { readTurn, type TurnEvent } from "./turn.ts";
@@ -49,7 +50,12 @@ export function chatRoutes(context: ServerContext): Hono<ServerEnv> {
       context.newId,
       body.stream_options?.include_usage ?? false,
     );
-    return sseResponse(info, events, { onError: (error) => [{ data: error }] });
+    return sseResponse(info, events, {
+      onError(error) {
+        logFailure(context, error);
+        return [{ data: error }];
+      },
+    });
   });
 }
 
@@ -144,7 +150,7 @@ function start(context: ServerContext, info: RequestInfo, request: ChatRequest):
   const signal = AbortSignal.any([info.abort.signal, stop.signal]);
   const slots = context.admission.enter(info.client, signal, request.choices);
   const usage: ChatUsage = { prompt: prompt.length, cached: 0, generated: 0, reasoning: 0 };
-  countPrompt(context, info, prompt.length, 0);
+  countPrompt(context, info, prompt.length);
   const tokenizer = served.model.requireTokenizer();
   const choices = slots.map((slot, choice) => {
     const sampling = samplingOf(body, choice);
@@ -155,6 +161,11 @@ function start(context: ServerContext, info: RequestInfo, request: ChatRequest):
         maxTokens: request.maxTokens,
         stop: request.stop,
         topLogprobs: body.logprobs ? (body.top_logprobs ?? 0) : 0,
+        onReuse(tokens) {
+          if (choice > 0) return; // the prompt counts once
+          usage.cached = tokens;
+          countCached(context, info, tokens);
+        },
         signal,
       });
     const counted = async function* () {

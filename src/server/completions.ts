@@ -3,6 +3,7 @@ import { z } from "zod";
 import { type CompletionPiece, textCompletion, textCompletionChunks } from "./completions-view.ts";
 import {
   findModel,
+  logFailure,
   type RequestInfo,
   type ServedModel,
   type ServerContext,
@@ -10,7 +11,7 @@ import {
 } from "./context.ts";
 import { maxTokensOf } from "./conversation.ts";
 import { invalid } from "./errors.ts";
-import { countPrompt, measured } from "./measure.ts";
+import { countCached, countPrompt, measured } from "./measure.ts";
 import { type PromptToken, scorePrompt } from "./prompt-logprobs.ts";
 import { type SamplingFields, samplingOf, samplingShape } from "./sampling.ts";
 import { sseResponse } from "./sse.ts";
@@ -75,7 +76,12 @@ export function completionRoutes(context: ServerContext): Hono<ServerEnv> {
       usage,
       body.stream_options?.include_usage ?? false,
     );
-    return sseResponse(info, events, { onError: (error) => [{ data: error }] });
+    return sseResponse(info, events, {
+      onError(error) {
+        logFailure(context, error);
+        return [{ data: error }];
+      },
+    });
   });
 }
 
@@ -121,12 +127,25 @@ function start(context: ServerContext, info: RequestInfo, request: CompletionReq
   const slots = context.admission.enter(info.client, signal, prompts.length * copies);
   const promptTokens = prompts.reduce((sum, { ids }) => sum + ids.length, 0);
   const usage = { prompt: promptTokens, cached: 0, generated: 0 };
-  countPrompt(context, info, promptTokens, 0);
+  countPrompt(context, info, promptTokens);
   const choices = slots.map((slot, choice) => {
-    const write = (signal: AbortSignal) => pieces(request, choice, signal, usage);
+    const counts: Counts = {
+      generated: () => void usage.generated++,
+      reused(tokens) {
+        if (choice % copies > 0) return; // a prompt counts once
+        usage.cached += tokens;
+        countCached(context, info, tokens);
+      },
+    };
+    const write = (signal: AbortSignal) => pieces(request, choice, signal, counts);
     return measured(context, info, slot, write);
   });
   return { choices, usage, first: slots[0]! };
+}
+
+interface Counts {
+  generated(): void;
+  reused(tokens: number): void;
 }
 
 /** What one choice consists of: the prompt's tokens, if they are asked for, then the generated ones. */
@@ -134,7 +153,7 @@ async function* pieces(
   { served, body, prompts, copies }: CompletionRequest,
   choice: number,
   signal: AbortSignal,
-  usage: { generated: number },
+  counts: Counts,
 ): AsyncGenerator<CompletionPiece, void, void> {
   const { model, source } = served;
   const { ids, maxTokens } = prompts[Math.floor(choice / copies)]!;
@@ -169,11 +188,12 @@ async function* pieces(
     maxTokens,
     stop,
     topLogprobs: logprobs ?? 0,
+    onReuse: counts.reused,
     signal,
   });
   for await (const token of generated) {
     sampling.push(token.id);
-    usage.generated++;
+    counts.generated();
     const { finishReason } = token;
     yield { ...piece(token, token.text, false), ...(finishReason && { finishReason }) };
   }

@@ -106,3 +106,8 @@ export function findModel({ served }: ServerContext, name: string | undefined): 
 export function admit({ admission }: ServerContext, { client, abort }: RequestInfo): Promise<Slot> {
   return admission.enter(client, abort.signal)[0]!;
 }
+
+/** Logs what a client isn't told of a failure; what a request did wrong is no matter for the log. */
+export function logFailure({ logger }: ServerContext, { status, cause }: ApiError): void {
+  if (status >= 500 && cause !== undefined) logger.error("internal error", cause);
+}

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Hono } from "hono";
 import type { TokenSource } from "../generation/chat.ts";
 import type { Model } from "../generation/model.ts";
+import { PrefixCache } from "../generation/prefix-cache.ts";
 import { Admission } from "./admission.ts";
 import { createApp } from "./app.ts";
 import type { BuiltInTools, Limits, Logger, ServerContext, ServerEnv } from "./context.ts";
@@ -19,8 +20,10 @@ export interface ServerOptions {
   /** The model's name for clients; by default that of its folder or file. */
   readonly id?: string;
   readonly aliases?: readonly string[];
-  /** What generates; the model itself by default, which computes each prompt anew. */
+  /** What generates; by default a PrefixCache, through which requests share what has been computed. */
   readonly source?: TokenSource;
+  /** Bytes of keys and values that the PrefixCache keeps, 1 GiB by default. */
+  readonly prefixCacheBytes?: number;
   /** Generations that run at a time, 16 by default. */
   readonly parallel?: number;
   /** Generations that wait for their turn, 64 by default; more are answered with 429. */
@@ -73,6 +76,9 @@ const DEFAULT_LIMITS: Limits = {
 export function createServer(model: Model, options: ServerOptions = {}): GptOssServer {
   const { parallel = 16, queue = 64, hosts = LOOPBACK_HOSTS, now = Date.now } = options;
   const admission = new Admission({ parallel, queue });
+  const prefixes = options.source
+    ? undefined
+    : new PrefixCache(model, { bytes: options.prefixCacheBytes ?? 2 ** 30 });
   let store: Promise<ResponseStore> | undefined;
   const context: ServerContext = {
     served: [
@@ -81,7 +87,7 @@ export function createServer(model: Model, options: ServerOptions = {}): GptOssS
         aliases: options.aliases ?? [],
         created: Math.floor(now() / 1000),
         model,
-        source: options.source ?? model,
+        source: options.source ?? prefixes!,
       },
     ],
     limits: { ...DEFAULT_LIMITS, ...options.limits },
@@ -109,6 +115,7 @@ export function createServer(model: Model, options: ServerOptions = {}): GptOssS
     close: async (graceSeconds = 30) => {
       await close(admission, graceSeconds);
       await (await store)?.close();
+      prefixes?.[Symbol.dispose]();
     },
   };
 }

@@ -34,15 +34,14 @@ export async function* measured<T extends { readonly text: string; readonly isPr
   }
 }
 
-/** Counts a prompt, and what of it had been computed before. */
-export function countPrompt(
-  { metrics }: ServerContext,
-  info: RequestInfo,
-  prompt: number,
-  cached: number,
-): void {
-  info.tokens.prompt += prompt;
-  info.tokens.cached += cached;
-  metrics.tokens.inc({ kind: "prompt" }, prompt);
-  metrics.tokens.inc({ kind: "cached" }, cached);
+/** Counts a prompt. */
+export function countPrompt({ metrics }: ServerContext, info: RequestInfo, tokens: number): void {
+  info.tokens.prompt += tokens;
+  metrics.tokens.inc({ kind: "prompt" }, tokens);
+}
+
+/** Counts what of a prompt had been computed before. */
+export function countCached({ metrics }: ServerContext, info: RequestInfo, tokens: number): void {
+  info.tokens.cached += tokens;
+  metrics.tokens.inc({ kind: "cached" }, tokens);
 }

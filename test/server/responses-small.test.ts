@@ -5,18 +5,24 @@ import type OpenAI from "openai";
 import { zodTextFormat } from "openai/helpers/zod";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { PrefixCache } from "../../src/generation/prefix-cache.ts";
 import { load, type Model } from "../../src/index.ts";
 import { createServer, openStore } from "../../src/server/index.ts";
 import { clientOf } from "../support/api-client.ts";
 
 /** The small checkpoint, which really answers, behind OpenAI's own client. */
 let model: Model;
+let cache: PrefixCache;
 let client: OpenAI;
 beforeAll(async () => {
   model = await load("golden/small");
-  client = clientOf(createServer(model, { id: "small", today: () => undefined }));
+  cache = new PrefixCache(model, { bytes: 64 * 2 ** 20 });
+  client = clientOf(createServer(model, { id: "small", source: cache, today: () => undefined }));
 });
-afterAll(() => model.close());
+afterAll(async () => {
+  cache[Symbol.dispose]();
+  await model.close();
+});
 
 const low = { model: "small", temperature: 0, reasoning: { effort: "low" } } as const;
 
@@ -51,6 +57,10 @@ describe("responses of the small checkpoint", () => {
     });
     expect(second.output_text).toMatch(/cloudy/);
     expect(second.output_text).toMatch(/21/);
+    // all that the first prompt had is there; its last token at least is computed anew
+    const { cached_tokens } = second.usage!.input_tokens_details;
+    expect(cached_tokens).toBeGreaterThanOrEqual(first.usage!.input_tokens - 1);
+    expect(cached_tokens).toBeLessThan(second.usage!.input_tokens);
   });
 
   it("calls the function that it has to call, whatever was asked", async () => {

@@ -2,7 +2,7 @@ import type { Message } from "../../harmony/index.ts";
 import type { Slot } from "../admission.ts";
 import { admit, findModel, type RequestInfo, type ServedModel, type ServerContext } from "../context.ts";
 import { type AnswerFormat, effortOf, openingOf } from "../conversation.ts";
-import { type ApiError, invalid, isAbort, toApiError } from "../errors.ts";
+import { type ApiError, invalid, toApiError } from "../errors.ts";
 import type { ResponseStore, StoredItem, StoredResponse } from "../store/store.ts";
 import { notFound, readInput } from "./input.ts";
 import { Output } from "./output.ts";
@@ -33,7 +33,6 @@ export class Creation {
   readonly #abort: AbortController;
   #prepared: Promise<Prepared> | undefined;
   #output: Output | undefined;
-  #isCancelled = false;
   #error: ApiError | undefined;
   #end: () => void = () => {};
   /** Resolves when the response has ended, however that was. */
@@ -66,7 +65,7 @@ export class Creation {
       await (request.background ? Promise.race([prepared, undefined]) : prepared);
       if (request.store) await store.begin(creation.response, input);
     } catch (error) {
-      creation.cancel();
+      if (request.background) creation.cancel();
       await prepared.then(close).catch(() => {});
       creation.#end();
       throw error;
@@ -98,7 +97,6 @@ export class Creation {
   }
 
   cancel(): void {
-    this.#isCancelled = true;
     this.#abort.abort(new DOMException("the response was cancelled", "AbortError"));
   }
 
@@ -110,9 +108,13 @@ export class Creation {
       prepared = await this.#prepared!;
       yield* this.#begun();
       const events = generateOutput(prepared.job, prepared.prompt, prepared.slot.signal);
-      let next = await events.next();
-      for (; !next.done; next = await events.next()) yield shownEvent(next.value, this.#request.include);
-      outcome = { status: next.value };
+      try {
+        let next = await events.next();
+        for (; !next.done; next = await events.next()) yield shownEvent(next.value, this.#request.include);
+        outcome = { status: next.value };
+      } finally {
+        await events.return("incomplete"); // where nobody listens any more, generation is to end too
+      }
     } catch (error) {
       outcome = this.#failure(error);
     } finally {
@@ -201,7 +203,7 @@ export class Creation {
   }
 
   #failure(error: unknown): Omit<Outcome, "usage"> {
-    if (this.#isCancelled || (isAbort(error) && this.#abort.signal.aborted)) return { status: "cancelled" };
+    if (this.#abort.signal.aborted) return { status: "cancelled" };
     this.#error = toApiError(error);
     if (this.#error.status >= 500 && this.#error.cause !== undefined)
       this.#context.logger.error("a response failed", this.#error.cause);

@@ -7,7 +7,7 @@ import type { ToolResult } from "../../tools/index.ts";
 import type { RequestInfo, ServedModel, ServerContext } from "../context.ts";
 import { maxTokensOf } from "../conversation.ts";
 import { ApiError } from "../errors.ts";
-import { countPrompt } from "../measure.ts";
+import { countCached, countPrompt } from "../measure.ts";
 import { samplingOf } from "../sampling.ts";
 import type { Output } from "./output.ts";
 import type { ResponseEvent } from "./output-items.ts";
@@ -85,7 +85,9 @@ export async function* generateOutput(
       maxTokens,
       signal,
       onPrefill: (done, total) => {
-        if (done === total) countPrompt(context, info, promptTokens, promptTokens - total);
+        if (done < total) return;
+        countPrompt(context, info, promptTokens);
+        countCached(context, info, promptTokens - total);
       },
     };
     let last: number | undefined;

@@ -90,26 +90,24 @@ const mcpListTools = z.looseObject({ type: z.literal("mcp_list_tools"), id: id.n
 const itemReference = z.looseObject({ type: z.literal("item_reference"), id });
 
 /** An item of a request's input. */
-const inputItemSchema: z.ZodType<InputItem> = z
-  .discriminatedUnion(
-    "type",
-    [
-      message,
-      reasoning,
-      functionCall,
-      functionCallOutput,
-      webSearchCall,
-      codeInterpreterCall,
-      mcpCall,
-      mcpListTools,
-      itemReference,
-    ],
-    {
-      error:
-        "an item is a message, reasoning, function_call, function_call_output, web_search_call, code_interpreter_call, mcp_call, mcp_list_tools or item_reference",
-    },
-  )
-  .meta({ id: "ResponseInputItem" });
+const inputItemSchema: z.ZodType<InputItem> = z.discriminatedUnion(
+  "type",
+  [
+    message,
+    reasoning,
+    functionCall,
+    functionCallOutput,
+    webSearchCall,
+    codeInterpreterCall,
+    mcpCall,
+    mcpListTools,
+    itemReference,
+  ],
+  {
+    error:
+      "an item is a message, reasoning, function_call, function_call_output, web_search_call, code_interpreter_call, mcp_call, mcp_list_tools or item_reference",
+  },
+);
 
 const jsonSchema = z.record(z.string(), z.unknown());
 const WEB_SEARCH = [
@@ -120,33 +118,31 @@ const WEB_SEARCH = [
 ] as const;
 
 /** A tool of a request. Those but functions run on the server, if its operator has switched them on. */
-const toolSchema: z.ZodType<RequestTool> = z
-  .discriminatedUnion(
-    "type",
-    [
-      z.looseObject({
-        type: z.literal("function"),
-        name: z.string().regex(/^[\w-]{1,64}$/, "a function's name is letters, digits, _ and -, at most 64"),
-        description: anyText,
-        parameters: jsonSchema.nullish(),
-        strict: z.boolean().nullish(),
-      }),
-      z.looseObject({ type: z.enum(WEB_SEARCH), filters: z.looseObject({}).nullish() }),
-      z.looseObject({ type: z.literal("code_interpreter"), container: z.unknown().optional() }),
-      z.looseObject({
-        type: z.literal("mcp"),
-        server_label: z.string().min(1).max(256),
-        server_url: anyText,
-        connector_id: anyText,
-        allowed_tools: z
-          .union([z.array(z.string()), z.looseObject({ tool_names: z.array(z.string()) })])
-          .nullish(),
-        require_approval: z.unknown().optional(),
-      }),
-    ],
-    { error: "a tool is of type function, web_search, code_interpreter or mcp" },
-  )
-  .meta({ id: "ResponseTool" });
+const toolSchema: z.ZodType<RequestTool> = z.discriminatedUnion(
+  "type",
+  [
+    z.looseObject({
+      type: z.literal("function"),
+      name: z.string().regex(/^[\w-]{1,64}$/, "a function's name is letters, digits, _ and -, at most 64"),
+      description: anyText,
+      parameters: jsonSchema.nullish(),
+      strict: z.boolean().nullish(),
+    }),
+    z.looseObject({ type: z.enum(WEB_SEARCH), filters: z.looseObject({}).nullish() }),
+    z.looseObject({ type: z.literal("code_interpreter"), container: z.unknown().optional() }),
+    z.looseObject({
+      type: z.literal("mcp"),
+      server_label: z.string().min(1).max(256),
+      server_url: anyText,
+      connector_id: anyText,
+      allowed_tools: z
+        .union([z.array(z.string()), z.looseObject({ tool_names: z.array(z.string()) })])
+        .nullish(),
+      require_approval: z.unknown().optional(),
+    }),
+  ],
+  { error: "a tool is of type function, web_search, code_interpreter or mcp" },
+);
 
 const HOSTED = [...WEB_SEARCH, "code_interpreter"] as const;
 const namedTool: z.ZodType<NamedTool> = z.discriminatedUnion("type", [
@@ -192,49 +188,47 @@ const includable = z.enum([
 const REFUSED = "isn't supported here";
 
 /** POST /v1/responses */
-export const createResponseSchema: z.ZodType<CreateResponse> = z
-  .object({
-    model: z.string().optional(),
-    input: z.union([z.string(), z.array(inputItemSchema)]).optional(),
-    instructions: z.string().optional(),
-    previous_response_id: id.optional(),
-    conversation: z.never(`${REFUSED}: give previous_response_id`).optional(),
-    prompt: z.never(`${REFUSED}: give instructions and input`).optional(),
-    tools: z.array(toolSchema).default([]),
-    tool_choice: toolChoiceSchema.default("auto"),
-    max_tool_calls: z.int().min(1).optional(),
-    parallel_tool_calls: z.boolean().default(true),
-    text: z
-      .looseObject({
-        format: textFormatSchema.nullish(),
-        verbosity: z.enum(["low", "medium", "high"]).nullish(),
-      })
-      .default({}),
-    reasoning: z
-      .looseObject({
-        effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh"]).nullish(),
-        summary: z.enum(["auto", "concise", "detailed", "none"]).nullish(),
-      })
-      .default({}),
-    max_output_tokens: z.int().min(1).optional(),
-    ...samplingShape,
-    top_logprobs: z.int().min(0).max(20).default(0),
-    include: z.array(includable).default([]),
-    truncation: z.enum(["auto", "disabled"]).default("disabled"),
-    store: z.boolean().default(true),
-    metadata: z
-      .record(z.string().max(64), z.string().max(512))
-      .refine((pairs) => Object.keys(pairs).length <= 16, "at most 16 pairs")
-      .default({}),
-    user: z.string().optional(),
-    safety_identifier: z.string().optional(),
-    prompt_cache_key: z.string().optional(),
-    service_tier: z.string().optional(),
-    stream: z.boolean().default(false),
-    stream_options: z.looseObject({ include_obfuscation: z.boolean().nullish() }).optional(),
-    background: z.boolean().default(false),
-  })
-  .meta({ id: "CreateResponse" });
+export const createResponseSchema: z.ZodType<CreateResponse> = z.object({
+  model: z.string().optional(),
+  input: z.union([z.string(), z.array(inputItemSchema)]).optional(),
+  instructions: z.string().optional(),
+  previous_response_id: id.optional(),
+  conversation: z.never(`${REFUSED}: give previous_response_id`).optional(),
+  prompt: z.never(`${REFUSED}: give instructions and input`).optional(),
+  tools: z.array(toolSchema).default([]),
+  tool_choice: toolChoiceSchema.default("auto"),
+  max_tool_calls: z.int().min(1).optional(),
+  parallel_tool_calls: z.boolean().default(true),
+  text: z
+    .looseObject({
+      format: textFormatSchema.nullish(),
+      verbosity: z.enum(["low", "medium", "high"]).nullish(),
+    })
+    .default({}),
+  reasoning: z
+    .looseObject({
+      effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh"]).nullish(),
+      summary: z.enum(["auto", "concise", "detailed", "none"]).nullish(),
+    })
+    .default({}),
+  max_output_tokens: z.int().min(1).optional(),
+  ...samplingShape,
+  top_logprobs: z.int().min(0).max(20).default(0),
+  include: z.array(includable).default([]),
+  truncation: z.enum(["auto", "disabled"]).default("disabled"),
+  store: z.boolean().default(true),
+  metadata: z
+    .record(z.string().max(64), z.string().max(512))
+    .refine((pairs) => Object.keys(pairs).length <= 16, "at most 16 pairs")
+    .default({}),
+  user: z.string().optional(),
+  safety_identifier: z.string().optional(),
+  prompt_cache_key: z.string().optional(),
+  service_tier: z.string().optional(),
+  stream: z.boolean().default(false),
+  stream_options: z.looseObject({ include_obfuscation: z.boolean().nullish() }).optional(),
+  background: z.boolean().default(false),
+});
 
 const includeQuery = z.union([z.array(includable), includable.transform((one) => [one])]).default([]);
 

@@ -25,7 +25,7 @@ export { type ChatToken, chat, complete, type TokenSource } from "./generation/c
 export type { FinishReason, GeneratedToken, GenerateOptions } from "./generation/generate.ts";
 export { type LoadOptions, load, Model } from "./generation/model.ts";
 export { PrefixCache, type PrefixCacheOptions } from "./generation/prefix-cache.ts";
-export type { SamplingOptions, TokenProbability } from "./generation/sampler.ts";
+export { type SamplingOptions, sample, type TokenProbability } from "./generation/sampler.ts";
 export { Session } from "./generation/session.ts";
 export type { StructuredOptions } from "./generation/structured.ts";
 export type { Hook, Hooks } from "./model/hooks.ts";

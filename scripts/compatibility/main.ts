@@ -82,7 +82,9 @@ async function listen(): Promise<{ process: ChildProcess; url: string }> {
 
 function providers(url: string): string {
   const apiType = values.streaming ? ["chat"] : ["responses", "chat"];
-  const ours = { apiBaseUrl: url, apiKey: "none", apiType, modelName: "gpt-oss", providerDetails: {} };
+  // the small checkpoint, asked for what it doesn't know, may write until there is no room
+  const providerDetails = values.model === undefined ? { max_tokens: 512, max_output_tokens: 512 } : {};
+  const ours = { apiBaseUrl: url, apiKey: "none", apiType, modelName: "gpt-oss", providerDetails };
   return `export const PROVIDERS = ${JSON.stringify({ ours })};\n`;
 }
 

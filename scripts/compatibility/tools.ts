@@ -1,6 +1,7 @@
 // Takes the place of the test's own tools.ts: functions of the kind that the small checkpoint was trained for.
 import { type Tool, tool } from "@openai/agents";
 
+type Options = Parameters<typeof tool>[0];
 type Properties = Record<string, { readonly type: string }>;
 
 function fake(name: string, description: string, properties: Properties, output: string): Tool {
@@ -10,7 +11,8 @@ function fake(name: string, description: string, properties: Properties, output:
     required: Object.keys(properties),
     additionalProperties: false,
   } as const;
-  return tool({ name, description, parameters, execute: async () => output, strict: false });
+  // the SDK's types have it that only strict functions take nothing else
+  return tool({ name, description, parameters, execute: async () => output, strict: false } as Options);
 }
 
 const text = { type: "string" } as const;

@@ -94,8 +94,11 @@ function collect(text: string, all: string[]): string[] {
   return [...all, text];
 }
 
+/** No other command needs its libraries. Not in `run`: within a function that has `await using`, tsc forgets to rewrite imports. */
+const loadServer = () => import("../server/index.ts");
+
 async function run(options: Options): Promise<void> {
-  const { createServer, openStore, serve } = await import("../server/index.ts"); // no other command needs its libraries
+  const { createServer, openStore, serve } = await loadServer();
   const { host, port, parallel, queue, grace, name, context } = options;
   await using model = await load(modelPath(options.model), loadOptions(options));
   model.requireTokenizer();

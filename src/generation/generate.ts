@@ -20,6 +20,11 @@ export interface GenerateOptions extends SamplingOptions {
   readonly topLogprobs?: number;
   /** Changes a copy of the logits [vocab] in place ahead of sampling: bias, bans, grammars. Log-probabilities stay the model's. */
   readonly adjustLogits?: (logits: Logits, position: number) => void;
+  /**
+   * Chooses the next token in place of {@link sample}, which it may call for the draw; temperature, top-k and the like are its own
+   * affair then. Gets a copy of the logits [vocab] of its own, adjusted; −∞ marks what a format forbids. Returns the token's id.
+   */
+  readonly sampler?: (logits: Logits, position: number) => number;
   /** Prompt tokens per forward pass; it changes speed and memory, never a bit of the result. Default 512, or 128 beside others. */
   readonly chunkSize?: number;
   /** Positions, up to the prompt's end, that the cache is to be able to return to: see KvCache.checkpoint. */
@@ -41,6 +46,21 @@ export interface GeneratedToken extends TokenProbability {
   readonly topLogprobs: readonly TokenProbability[];
   /** Set on the last token: a stop token or string, or the limit. */
   readonly finishReason?: FinishReason;
+}
+
+/** What a sampler of the caller's chose, if it was free to. */
+function chosenBy(
+  sampler: NonNullable<GenerateOptions["sampler"]>,
+  logits: Logits,
+  position: number,
+): number {
+  const id = sampler(logits, position);
+  if (Number.isInteger(id) && logits[id]! > Number.NEGATIVE_INFINITY) return id;
+  throw new UsageError("the sampler chose no token that is allowed", {
+    where: `position ${position}`,
+    expected: `an id below ${logits.length} whose logit is above −∞`,
+    found: id,
+  });
 }
 
 export type FinishReason = "stop" | "length";
@@ -102,9 +122,11 @@ export async function* generate(
 
   for (let position = prefill; ; position++) {
     signal?.throwIfAborted();
-    const adjusted = options.adjustLogits ? row.slice() : row;
+    const adjusted = options.adjustLogits || options.sampler ? row.slice() : row;
     options.adjustLogits?.(adjusted, position);
-    const id = sample(adjusted, position, options);
+    const id = options.sampler
+      ? chosenBy(options.sampler, adjusted, position)
+      : sample(adjusted, position, options);
     const { logprob, top } = logProbabilities(row, id, options.topLogprobs ?? 0);
 
     const isStop = stopIds.has(id);

@@ -45,26 +45,31 @@ export function sample(logits: ArrayLike<number>, position: number, options: Sam
   // so low a temperature that dividing by it would overflow is greedy too; a logit of ∞ forces its token
   if (temperature < 1e-6 || topK === 1 || logits[best] === Number.POSITIVE_INFINITY) return best;
 
-  let candidates: Candidate[] = [];
+  // the most probable token's is 1; not one object a token, since there are two hundred thousand
+  const weights = new Float64Array(logits.length);
   let total = 0;
   for (let id = 0; id < logits.length; id++) {
-    const weight = exp((logits[id]! - logits[best]!) / temperature);
-    if (weight > 0) candidates.push({ id, weight });
-    total += weight;
+    weights[id] = exp((logits[id]! - logits[best]!) / temperature);
+    total += weights[id]!;
   }
-  if (topK > 0 || topP < 1 || minP > 0) {
-    // a token below this could not be in the nucleus: all of them together hold less than 1 − topP
-    const floor = topP < 1 ? ((1 - topP) / logits.length) * total : 0;
-    candidates = candidates.filter(({ weight }) => weight >= floor || topK > 0);
-    candidates.sort((a, b) => b.weight - a.weight || a.id - b.id);
-    if (topK > 0 && topK < candidates.length) {
-      candidates.length = topK;
-      total = sum(candidates);
-    }
-    if (topP < 1) candidates = nucleus(candidates, topP * total);
-    candidates = candidates.filter(({ weight }) => weight >= minP); // the best one's weight is 1
+  const u = uniform(seed, position);
+  if (topK === 0 && topP === 1 && minP === 0) return drawFrom(weights, u * total);
+
+  // a token below this could not be in the nucleus: all of them together hold less than 1 − topP
+  const floor = topP < 1 && topK === 0 ? ((1 - topP) / logits.length) * total : 0;
+  let candidates: Candidate[] = [];
+  for (const [id, weight] of weights.entries()) {
+    if (weight > 0 && weight >= floor) candidates.push({ id, weight });
   }
-  return draw(candidates, uniform(seed, position));
+  candidates.sort((a, b) => b.weight - a.weight || a.id - b.id);
+  if (topK > 0 && topK < candidates.length) {
+    candidates.length = topK;
+    total = sum(candidates);
+  }
+  if (topP < 1) candidates = nucleus(candidates, topP * total);
+  candidates = candidates.filter(({ weight }) => weight >= minP);
+  const kept = Float64Array.from(candidates, ({ weight }) => weight);
+  return candidates[drawFrom(kept, u * sum(candidates))]!.id;
 }
 
 /** Index of the largest logit, the lowest on ties. */
@@ -116,14 +121,17 @@ function nucleus(sorted: Candidate[], target: number): Candidate[] {
   return end < 0 ? sorted : sorted.slice(0, end + 1);
 }
 
-function draw(candidates: readonly Candidate[], u: number): number {
-  const target = u * sum(candidates);
+/** The first index up to which the weights add up to more than `target`, or the last one that weighs anything. */
+function drawFrom(weights: Float64Array, target: number): number {
   let reached = 0;
-  for (const { id, weight } of candidates) {
-    reached += weight;
-    if (reached > target) return id;
+  let last = 0;
+  for (let i = 0; i < weights.length; i++) {
+    if (weights[i] === 0) continue;
+    reached += weights[i]!;
+    if (reached > target) return i;
+    last = i;
   }
-  return candidates[candidates.length - 1]!.id;
+  return last;
 }
 
 function sum(candidates: readonly Candidate[]): number {

@@ -11,6 +11,7 @@ import { metricsRoutes } from "./metrics.ts";
 import { modelRoutes } from "./models.ts";
 import { observe } from "./observe.ts";
 import { openapiRoutes } from "./openapi.ts";
+import { pageRoutes } from "./page/routes.ts";
 import { responsesRoutes } from "./responses/index.ts";
 import { type AccessOptions, checkHost, checkKey, checkOrigin, identify } from "./security.ts";
 
@@ -43,10 +44,10 @@ export function createApp(context: ServerContext, access: AccessOptions): Hono<S
   app.route("/", metricsRoutes(context));
   app.route("/", modelRoutes(context));
   app.route("/", openapiRoutes());
+  app.route("/", pageRoutes());
   app.route("/", chatRoutes(context));
   app.route("/", completionRoutes(context));
   app.route("/", responsesRoutes(context));
-  // page: app.route("/", pageRoutes());
 
   app.notFound((c) => {
     const allowed = methodsOf(app, c.req.path);

@@ -31,6 +31,12 @@ type Listen = (
   port: number,
 ) => Promise<{ readonly port: number; readonly stop: () => Promise<void> }>;
 
+/**
+ * How long a connection waits for its next request: longer than clients wait. With Node's 5 seconds, which Python's clients have
+ * as well, a request may reach a connection that the server is just closing.
+ */
+const KEEP_ALIVE_SECONDS = 75;
+
 const listenNode: Listen = async (server, hostname, port) => {
   const { serve: serveNode } = await import("@hono/node-server");
   const node = await new Promise<ReturnType<typeof serveNode>>((resolve, reject) => {
@@ -38,14 +44,18 @@ const listenNode: Listen = async (server, hostname, port) => {
       const address = (env as NodeBindings).incoming?.socket?.remoteAddress;
       return server.fetch(request, address === undefined ? {} : { address });
     };
-    const listening = serveNode({ fetch, hostname, port }, () => resolve(listening));
+    const serverOptions = { keepAliveTimeout: KEEP_ALIVE_SECONDS * 1000 };
+    const listening = serveNode({ fetch, hostname, port, serverOptions }, () => resolve(listening));
     listening.once("error", reject);
   });
   const { port: actual } = node.address() as { port: number };
   const stop = (): Promise<void> =>
     new Promise((resolve) => {
-      node.close(() => resolve());
-      if ("closeIdleConnections" in node) node.closeIdleConnections();
+      const closeIdle = setInterval(() => "closeIdleConnections" in node && node.closeIdleConnections(), 20);
+      node.close(() => {
+        clearInterval(closeIdle);
+        resolve();
+      });
     });
   return { port: actual, stop };
 };

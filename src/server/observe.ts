@@ -9,8 +9,9 @@ export function observe(context: ServerContext): MiddlewareHandler<ServerEnv> {
     const start = performance.now();
     const abort = new AbortController();
     const { signal } = c.req.raw;
-    if (signal.aborted) abort.abort(signal.reason);
-    signal.addEventListener("abort", () => abort.abort(signal.reason), { once: true });
+    const leave = (): void => abort.abort(new DOMException("the client is gone", "AbortError"));
+    if (signal.aborted) leave();
+    signal.addEventListener("abort", leave, { once: true });
     const info: RequestInfo = {
       id: context.newId("req_"),
       client: "",

@@ -115,3 +115,31 @@ test.each([{ maxTokens: 0 }, { maxTokens: Number.NaN }, { chunkSize: 0 }, { stop
     await expect(run(options)).rejects.toThrow(/out of range|need a tokenizer/);
   },
 );
+
+test("a sampler of the caller's chooses in place of ours, from logits that are its own", async () => {
+  const plain = await run({ topLogprobs: 2 });
+  const seen: number[] = [];
+  const second = await run({
+    topLogprobs: 2,
+    maxTokens: 1,
+    adjustLogits: (logits) => logits.fill(Number.NEGATIVE_INFINITY, 0, 1),
+    sampler: (logits, position) => {
+      seen.push(position, logits[0]!);
+      const best = logits.indexOf(Math.max(...logits));
+      logits[best] = Number.NEGATIVE_INFINITY;
+      return logits.indexOf(Math.max(...logits));
+    },
+  });
+  expect(seen).toEqual([prompt.length, Number.NEGATIVE_INFINITY]);
+  expect(second[0]).toMatchObject(plain[0]!.topLogprobs[1]!);
+  expect(second[0]!.topLogprobs).toEqual(plain[0]!.topLogprobs);
+});
+
+test.each([-1, 0.5, Number.NaN, TINY.vocabSize, 3])(
+  "a sampler can't choose %d if that isn't allowed",
+  async (id) => {
+    const adjustLogits: GenerateOptions["adjustLogits"] = (logits) =>
+      void logits.fill(Number.NEGATIVE_INFINITY, 3, 4);
+    await expect(run({ adjustLogits, sampler: () => id })).rejects.toThrow("no token that is allowed");
+  },
+);

@@ -1,3 +1,5 @@
+import type { Server } from "node:http";
+import type { Socket } from "node:net";
 import type { GptOssServer } from "./index.ts";
 
 export interface ListenOptions {
@@ -39,23 +41,28 @@ const KEEP_ALIVE_SECONDS = 75;
 
 const listenNode: Listen = async (server, hostname, port) => {
   const { serve: serveNode } = await import("@hono/node-server");
-  const node = await new Promise<ReturnType<typeof serveNode>>((resolve, reject) => {
+  const node = await new Promise<Server>((resolve, reject) => {
     const fetch = (request: Request, env: unknown): Promise<Response> => {
       const address = (env as NodeBindings).incoming?.socket?.remoteAddress;
       return server.fetch(request, address === undefined ? {} : { address });
     };
     const serverOptions = { keepAliveTimeout: KEEP_ALIVE_SECONDS * 1000 };
-    const listening = serveNode({ fetch, hostname, port, serverOptions }, () => resolve(listening));
+    const listening = serveNode({ fetch, hostname, port, serverOptions }, () => resolve(listening)) as Server;
     listening.once("error", reject);
   });
+  // clients open connections ahead of need, which Node doesn't count as idle before their first request
+  const unused = new Set<Socket>();
+  node.on("connection", (socket) => unused.add(socket.once("close", () => unused.delete(socket))));
+  node.on("request", ({ socket }) => unused.delete(socket));
   const { port: actual } = node.address() as { port: number };
   const stop = (): Promise<void> =>
     new Promise((resolve) => {
-      const closeIdle = setInterval(() => "closeIdleConnections" in node && node.closeIdleConnections(), 20);
+      const closeIdle = setInterval(() => node.closeIdleConnections(), 20);
       node.close(() => {
         clearInterval(closeIdle);
         resolve();
       });
+      for (const socket of unused) socket.destroy();
     });
   return { port: actual, stop };
 };

@@ -11,7 +11,7 @@ import {
 import OpenAI from "openai";
 import { afterAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { pythonTool } from "../../../src/tools/index.ts";
+import { pythonTool, type Tool } from "../../../src/tools/index.ts";
 import { listen, MODEL, small } from "../support.ts";
 import { answer, call, listenScripted, shown, thought } from "./support.ts";
 
@@ -19,12 +19,25 @@ import { answer, call, listenScripted, shown, thought } from "./support.ts";
  * OpenAI's Agents SDK, over both of its models.
  */
 const running = await listen(small, {
-  builtInTools: { names: ["python"], open: async (names) => names.map(() => pythonTool()) },
+  builtInTools: { names: ["python"], open: async (names) => names.map(multiplier) },
 });
 afterAll(async () => {
   await running[Symbol.asyncDispose]();
   await small.close();
 });
+
+/** Python as the model is told of it; it knows nothing but how to multiply, and starts at once. */
+function multiplier(): Tool {
+  const { namespace, placement } = pythonTool();
+  return {
+    namespace,
+    placement,
+    call: async ({ content }) => {
+      const [, a, b] = /^print\((\d+) ?\* ?(\d+)\)$/.exec(content)!;
+      return { text: `${Number(a) * Number(b)}\n` };
+    },
+  };
+}
 
 const runnerOf = (model: Model): Runner =>
   new Runner({
@@ -205,6 +218,7 @@ describe("an agent over responses only", () => {
     const agent = new Agent({ name: "a", tools: [codeInterpreterTool({ container: { type: "auto" } })] });
     const { finalOutput, newItems } = await runner.run(agent, "What is 47 * 38?");
     expect(finalOutput).toContain("1786");
-    expect(newItems.map(({ type }) => type)).toContain("tool_call_item");
+    const call = newItems.find(({ type }) => type === "tool_call_item")!;
+    expect(call.rawItem).toMatchObject({ type: "hosted_tool_call", name: "code_interpreter_call" });
   });
 });

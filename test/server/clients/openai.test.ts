@@ -104,7 +104,7 @@ describe("helpers of chat completions", () => {
     expect(called).toEqual([paris, rome]);
     expect(
       server.prompts[2]!.endsWith(
-        shown("get_weather", paris, "cloudy") + `${shown("get_weather", rome, "cloudy")}<|start|>assistant`,
+        `${shown("get_weather", paris, "cloudy")}${shown("get_weather", rome, "cloudy")}<|start|>assistant`,
       ),
     ).toBe(true);
   });

@@ -22,7 +22,7 @@ const { values } = parseArgs({
     screenshots: { type: "string", default: "/tmp/gpt-oss-page" },
   },
 });
-const KEY = "a key for the check";
+const KEY = "a-key-for-the-check";
 const PATIENCE = 120_000;
 await mkdir(values.screenshots, { recursive: true });
 
@@ -246,6 +246,7 @@ async function hostileModel(): Promise<void> {
     console.log("shows hostile output as text");
 
     status = 429;
+    await page.focus("#question"); // becoming a phone has reloaded the page
     await ask(page, "Once more");
     await ended(page, 2);
     assert.match(await textOf(page, ".problem"), /busy. Try again in 7 s/);

@@ -12,7 +12,13 @@ function fake(name: string, description: string, properties: Properties, output:
     additionalProperties: false,
   } as const;
   // the SDK's types have it that only strict functions take nothing else
-  return tool({ name, description, parameters, execute: async () => output, strict: false } as unknown as Options);
+  return tool({
+    name,
+    description,
+    parameters,
+    execute: async () => output,
+    strict: false,
+  } as unknown as Options);
 }
 
 const text = { type: "string" } as const;

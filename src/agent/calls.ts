@@ -59,8 +59,10 @@ export async function runCall(
   // not AbortSignal.timeout, whose timer keeps no process alive that has nothing else to wait for
   const timer = setTimeout(() => timeout.abort(), Math.min(seconds * 1000, MAX_TIMER));
   const either = signal ? AbortSignal.any([signal, timeout.signal]) : timeout.signal;
+  let abort = (): void => {};
   const aborted = new Promise<never>((_, reject) => {
-    either.addEventListener("abort", () => reject(either.reason), { once: true });
+    abort = () => reject(either.reason);
+    either.addEventListener("abort", abort, { once: true });
   });
   try {
     either.throwIfAborted();
@@ -74,6 +76,7 @@ export async function runCall(
     return { text: cut(`[ERROR] ${what}`, characters), isError: true };
   } finally {
     clearTimeout(timer);
+    either.removeEventListener("abort", abort); // or it would stay in memory
   }
 }
 

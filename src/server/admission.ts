@@ -80,14 +80,14 @@ export class Admission {
       dropped.reject(this.#full());
     }
     const tickets: Ticket[] = [];
-    signal.addEventListener(
-      "abort",
-      () => {
-        for (const ticket of tickets) if (this.#leave(ticket)) ticket.reject(signal.reason);
-      },
-      { once: true },
-    );
-    return Array.from({ length: count }, () => this.#enqueue(client, signal, tickets));
+    const leave = (): void => {
+      for (const ticket of tickets) if (this.#leave(ticket)) ticket.reject(signal.reason);
+    };
+    signal.addEventListener("abort", leave, { once: true });
+    const slots = Array.from({ length: count }, () => this.#enqueue(client, signal, tickets));
+    // a signal that is made of others stays in memory for as long as somebody listens to it
+    void Promise.allSettled(slots).then(() => signal.removeEventListener("abort", leave));
+    return slots;
   }
 
   /** From now on nobody gets in; what waits is turned away. */

@@ -43,7 +43,7 @@ export function createApp(context: ServerContext, access: AccessOptions): Hono<S
   app.route("/", healthRoutes(context));
   app.route("/", metricsRoutes(context));
   app.route("/", modelRoutes(context));
-  app.route("/", openapiRoutes());
+  app.route("/", openapiRoutes(context));
   app.route("/", pageRoutes());
   app.route("/", chatRoutes(context));
   app.route("/", completionRoutes(context));

@@ -65,5 +65,10 @@ export function toApiError(error: unknown): ApiError {
 
 /** Whether somebody stopped waiting, which is nobody's fault. */
 export function isAbort(error: unknown): boolean {
-  return error instanceof Error && error.name === "AbortError";
+  if (!(error instanceof Error)) return false;
+  // the latter is Node's word for a client that left in the midst of a body
+  return (
+    error.name === "AbortError" ||
+    (error.message === "aborted" && "code" in error && error.code === "ECONNRESET")
+  );
 }

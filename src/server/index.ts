@@ -92,7 +92,7 @@ export function createServer(model: Model, options: ServerOptions = {}): GptOssS
     ],
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     admission,
-    metrics: new Metrics(admission),
+    metrics: new Metrics(admission, prefixes),
     logger: options.logger ?? { info() {}, error() {} },
     builtInTools: options.builtInTools ?? NO_TOOLS,
     store: async () => {

@@ -1,5 +1,7 @@
-import type { Server } from "node:http";
+import { type Server, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { ApiError } from "./errors.ts";
 import type { GptOssServer } from "./index.ts";
 
 export interface ListenOptions {
@@ -54,6 +56,7 @@ const listenNode: Listen = async (server, hostname, port) => {
   const unused = new Set<Socket>();
   node.on("connection", (socket) => unused.add(socket.once("close", () => unused.delete(socket))));
   node.on("request", ({ socket }) => unused.delete(socket));
+  node.on("clientError", refuse);
   const { port: actual } = node.address() as { port: number };
   const stop = (): Promise<void> =>
     new Promise((resolve) => {
@@ -66,6 +69,28 @@ const listenNode: Listen = async (server, hostname, port) => {
     });
   return { port: actual, stop };
 };
+
+/** What isn't HTTP, or hasn't come in time, never becomes a request; it is refused in the same words all the same. */
+function refuse({ code }: NodeJS.ErrnoException, socket: Duplex): void {
+  if (code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const error =
+    code === "HPE_HEADER_OVERFLOW"
+      ? new ApiError(431, "The request's headers are too large.", { code: "headers_too_large" })
+      : code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? new ApiError(408, "The request didn't come in time.", { code: "request_timeout" })
+        : new ApiError(400, "This isn't HTTP as the server knows it.", { code: "invalid_http" });
+  const body = JSON.stringify(error);
+  const head = [
+    `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}`,
+    "Connection: close",
+    "Content-Type: application/json",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+}
 
 interface NodeBindings {
   readonly incoming?: { readonly socket?: { readonly remoteAddress?: string } };

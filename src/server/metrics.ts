@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { PrefixCache } from "../generation/prefix-cache.ts";
 import type { Admission } from "./admission.ts";
 import type { ServerContext, ServerEnv } from "./context.ts";
 
@@ -32,7 +33,7 @@ export class Metrics {
     registers: [this.registry],
   });
 
-  constructor(admission: Admission) {
+  constructor(admission: Admission, prefixes?: Pick<PrefixCache, "bytes" | "sequences">) {
     const gauge = (name: string, help: string, read: () => number): Gauge =>
       new Gauge({
         name,
@@ -44,6 +45,9 @@ export class Metrics {
       });
     gauge("gpt_oss_running", "Generations under way", () => admission.running);
     gauge("gpt_oss_queued", "Generations that wait for their turn", () => admission.queued);
+    if (!prefixes) return;
+    gauge("gpt_oss_prefix_cache_bytes", "Keys and values that are held", () => prefixes.bytes);
+    gauge("gpt_oss_prefix_cache_sequences", "Sequences that they belong to", () => prefixes.sequences);
   }
 }
 

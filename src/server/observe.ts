@@ -8,10 +8,7 @@ export function observe(context: ServerContext): MiddlewareHandler<ServerEnv> {
   return createMiddleware<ServerEnv>(async (c, next) => {
     const start = performance.now();
     const abort = new AbortController();
-    const { signal } = c.req.raw;
-    const leave = (): void => abort.abort(new DOMException("the client is gone", "AbortError"));
-    if (signal.aborted) leave();
-    signal.addEventListener("abort", leave, { once: true });
+    const unfollow = follow(c.req.raw.signal, abort);
     const info: RequestInfo = {
       id: context.newId("req_"),
       client: "",
@@ -27,6 +24,7 @@ export function observe(context: ServerContext): MiddlewareHandler<ServerEnv> {
     const { method, path } = c.req;
     const { status } = c.res;
     const report = (): void => {
+      unfollow();
       const { prompt, cached, generated } = info.tokens;
       const route = status === 404 ? "unknown" : routePath(c, -1);
       context.metrics.requests.inc({ route, status });
@@ -38,6 +36,17 @@ export function observe(context: ServerContext): MiddlewareHandler<ServerEnv> {
     if (isStream) info.done = report;
     else report();
   });
+}
+
+/**
+ * Has the signal abort the controller, until the function returned is called. A closure apart, which doesn't know the request: Node
+ * keeps the listeners of a Request's signal until the Request is collected, and would keep both for ever.
+ */
+function follow(signal: AbortSignal, controller: AbortController): () => void {
+  const abort = (): void => controller.abort(new DOMException("the client is gone", "AbortError"));
+  if (signal.aborted) abort();
+  signal.addEventListener("abort", abort, { once: true });
+  return () => signal.removeEventListener("abort", abort);
 }
 
 /** A path is the client's to choose: no line breaks, no end of lines. */

@@ -2,8 +2,9 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { chatBody } from "./chat-schema.ts";
 import { completionBody } from "./completions.ts";
-import type { ServerEnv } from "./context.ts";
-import { createResponseSchema } from "./responses/index.ts";
+import type { ServerContext, ServerEnv } from "./context.ts";
+import { ANSWERS } from "./openapi-answers.ts";
+import { createResponseSchema, listQuerySchema, retrieveQuerySchema } from "./responses/index.ts";
 
 /** One route, as the document describes it. */
 interface Operation {
@@ -12,6 +13,8 @@ interface Operation {
   readonly path: string;
   readonly summary: string;
   readonly body?: z.ZodType;
+  /** Of its parameters behind the question mark. */
+  readonly query?: z.ZodType;
   /** Of the answer; `application/json` by default. */
   readonly contentTypes?: readonly string[];
   /** Whether it is open to all, with or without a key. */
@@ -42,10 +45,15 @@ const OPERATIONS: readonly Operation[] = [
     body: createResponseSchema,
     contentTypes: STREAMABLE,
   },
-  { method: "get", path: "/v1/responses/{id}", summary: "A kept response", contentTypes: STREAMABLE },
+  { method: "get", path: "/v1/responses/{id}", summary: "A kept response", query: retrieveQuerySchema },
   { method: "delete", path: "/v1/responses/{id}", summary: "Forget a response" },
   { method: "post", path: "/v1/responses/{id}/cancel", summary: "Stop a response under way" },
-  { method: "get", path: "/v1/responses/{id}/input_items", summary: "What a response answered" },
+  {
+    method: "get",
+    path: "/v1/responses/{id}/input_items",
+    summary: "What a response answered",
+    query: listQuerySchema,
+  },
   { method: "get", path: "/v1/models", summary: "The models that are served" },
   { method: "get", path: "/v1/models/{id}", summary: "One model" },
   { method: "get", path: "/health", summary: "Whether requests are taken", open: true },
@@ -70,12 +78,16 @@ const ERROR = {
   required: ["error"],
 };
 
-/** The OpenAPI 3.1 document, from the schemas that requests are checked by. */
-export function openapiDocument(): object {
+/**
+ * The OpenAPI 3.1 document, from the schemas that requests are checked by.
+ *
+ * @param models names that requests may give
+ */
+export function openapiDocument(models: readonly string[]): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const operation of OPERATIONS) {
     const { method, path } = operation;
-    paths[path] = { ...paths[path], [method]: operationObject(operation) };
+    paths[path] = { ...paths[path], [method]: operationObject(operation, models) };
   }
   return {
     openapi: "3.1.0",
@@ -88,25 +100,29 @@ export function openapiDocument(): object {
   };
 }
 
-function operationObject({
-  path,
-  summary,
-  body,
-  contentTypes = ["application/json"],
-  open,
-}: Operation): object {
-  const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+function operationObject(
+  { method, path, summary, body, query, contentTypes = ["application/json"], open }: Operation,
+  models: readonly string[],
+): object {
+  const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
     name,
     in: "path",
     required: true,
     schema: { type: "string" },
   }));
-  const content = Object.fromEntries(contentTypes.map((type) => [type, {}]));
+  const { properties = {} } = query ? (jsonSchemaOf(query) as { properties?: Record<string, object> }) : {};
+  const inQuery = Object.entries(properties).map(([name, schema]) => ({ name, in: "query", schema }));
+  const parameters = [...inPath, ...inQuery];
+  const answer = ANSWERS[`${method} ${path}`];
+  const schema = answer && jsonSchemaOf(answer, "output");
+  const content = Object.fromEntries(
+    contentTypes.map((type) => [type, schema && type === "application/json" ? { schema } : {}]),
+  );
   return {
     summary,
     ...(parameters.length > 0 && { parameters }),
     ...(body && {
-      requestBody: { required: true, content: { "application/json": { schema: jsonSchemaOf(body) } } },
+      requestBody: { required: true, content: { "application/json": { schema: bodySchema(body, models) } } },
     }),
     responses: {
       "200": { description: "Success", content },
@@ -119,15 +135,20 @@ function operationObject({
   };
 }
 
-function jsonSchemaOf(body: z.ZodType): object {
-  const { $schema: _, ...schema } = z.toJSONSchema(body, { target: "draft-2020-12", io: "input" });
+function bodySchema(body: z.ZodType, models: readonly string[]): object {
+  const { properties, ...schema } = jsonSchemaOf(body) as { readonly properties: object };
+  return { ...schema, properties: { ...properties, model: { type: "string", enum: models } } };
+}
+
+function jsonSchemaOf(body: z.ZodType, io: "input" | "output" = "input"): object {
+  const { $schema: _, ...schema } = z.toJSONSchema(body, { target: "draft-2020-12", io });
   return schema;
 }
 
-export function openapiRoutes(): Hono<ServerEnv> {
+export function openapiRoutes({ served }: ServerContext): Hono<ServerEnv> {
   let document: object | undefined;
   return new Hono<ServerEnv>().get("/openapi.json", (c) => {
-    document ??= openapiDocument();
+    document ??= openapiDocument(served.flatMap(({ id, aliases }) => [id, ...aliases]));
     return c.json(document);
   });
 }

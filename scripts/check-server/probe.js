@@ -1,0 +1,14 @@
+// Loaded into the server under test (`node --expose-gc --import`): tells its parent what it holds after full collections, and
+// what time it has had of the processors.
+import { setTimeout } from "node:timers/promises";
+
+process.on("message", async (question) => {
+  if (question === "cpu") return process.send(process.cpuUsage());
+  // what WeakRefs and finalizers hold goes one round later than the rest
+  for (let i = 0; i < 3; i++) {
+    globalThis.gc();
+    await setTimeout(20);
+  }
+  process.send(process.memoryUsage());
+});
+process.channel.unref(); // the server ends as it would without

@@ -9,8 +9,8 @@
  * - crash: `kill -9` in the midst of responses loses nothing that a client was told of
  * - shutdown: SIGTERM lets streams end, or ends them with a word
  *
- * Without `--model` the small checkpoint serves. One that can't chat, such as a random one, gets token ids in `throughput` and
- * `shutdown`; the others are the small one's.
+ * Without `--model` the small checkpoint serves. Another gets token ids in `throughput` and `shutdown`; it has to have a tokenizer, which
+ * those of `synth` lack. `memory` and `crash` are the small one's.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

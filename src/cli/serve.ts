@@ -100,11 +100,11 @@ function collect(text: string, all: string[]): string[] {
   return [...all, text];
 }
 
-/** When it is run: no other command needs its libraries. Apart, since tsc rewrites no import beside an `await using`. */
-const importServer = () => import("../server/index.ts");
+/** No other command needs its libraries. Not in `run`: within a function that has `await using`, tsc forgets to rewrite imports. */
+const loadServer = () => import("../server/index.ts");
 
 async function run(options: Options): Promise<void> {
-  const { createServer, openStore, serve } = await importServer();
+  const { createServer, openStore, serve } = await loadServer();
   const { host, port, parallel, queue, grace, name, context } = options;
   await using model = await load(modelPath(options.model), loadOptions(options));
   model.requireTokenizer();

@@ -21,9 +21,7 @@ export interface ChatConversation {
 export function readMessages(messages: readonly ChatMessage[]): ChatConversation {
   const first = messages.findIndex(({ role }) => role !== "system" && role !== "developer");
   const opening = first < 0 ? messages : messages.slice(0, first);
-  const turnBegin = messages.findLastIndex(
-    (message) => message.role === "user" || (message.role === "assistant" && !message.tool_calls?.length),
-  );
+  const turnBegin = messages.findLastIndex(({ role }, i) => role === "user" || isAnswer(messages, i));
   const converted: Message[] = [];
   for (let i = opening.length; i < messages.length; i++) {
     const message = messages[i]!;
@@ -36,7 +34,7 @@ export function readMessages(messages: readonly ChatMessage[]): ChatConversation
       if (reasoning && i > turnBegin)
         converted.push({ role: "assistant", channel: "analysis", content: reasoning });
       const content = textOf(message.content ?? "");
-      const channel = calls.length > 0 ? "commentary" : "final";
+      const channel = isAnswer(messages, i) ? "final" : "commentary";
       if (content !== "") converted.push({ role: "assistant", channel, content });
       const replies = repliesAt(messages, i + 1);
       converted.push(...callsAndReplies(calls, replies, i));
@@ -54,6 +52,17 @@ export function readMessages(messages: readonly ChatMessage[]): ChatConversation
     }
   }
   return { instructions: opening.map(({ content }) => textOf(content ?? "")), messages: converted };
+}
+
+/**
+ * Whether the assistant's message ends its turn. It doesn't if a call follows, in it or behind it: some clients send what was
+ * thought, said and called in one step as messages of their own.
+ */
+function isAnswer(messages: readonly ChatMessage[], at: number): boolean {
+  let i = at;
+  for (let message = messages[i]; message?.role === "assistant"; message = messages[++i])
+    if (message.tool_calls?.length) return false;
+  return i > at;
 }
 
 type Reply = Extract<ChatMessage, { role: "tool" }>;

@@ -1,4 +1,5 @@
-import { STATUS_CODES } from "node:http";
+import { type Server, STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { ApiError } from "./errors.ts";
 import type { GptOssServer } from "./index.ts";
@@ -37,31 +38,43 @@ type Listen = (
   port: number,
 ) => Promise<{ readonly port: number; readonly stop: () => Promise<void> }>;
 
+/**
+ * How long a connection waits for its next request: longer than clients wait. With Node's 5 seconds, which Python's clients have
+ * as well, a request may reach a connection that the server is just closing.
+ */
+const KEEP_ALIVE_SECONDS = 75;
+
 const listenNode: Listen = async (server, hostname, port) => {
   const { serve: serveNode } = await import("@hono/node-server");
-  const node = await new Promise<ReturnType<typeof serveNode>>((resolve, reject) => {
+  const node = await new Promise<Server>((resolve, reject) => {
     const fetch = (request: Request, env: unknown): Promise<Response> => {
       const address = (env as NodeBindings).incoming?.socket?.remoteAddress;
       return server.fetch(request, address === undefined ? {} : { address });
     };
-    const listening = serveNode({ fetch, hostname, port }, () => {
+    const serverOptions = { keepAliveTimeout: KEEP_ALIVE_SECONDS * 1000 };
+    const listening = serveNode({ fetch, hostname, port, serverOptions }, () => {
       listening.off("error", reject);
       listening.on("error", (error) => server.context.logger.error("a connection was lost", error));
       resolve(listening);
-    });
+    }) as Server;
     listening.once("error", reject);
   });
+  // clients open connections ahead of need, which Node doesn't count as idle before their first request
+  const unused = new Set<Socket>();
+  node.on("connection", (socket) => unused.add(socket.once("close", () => unused.delete(socket))));
+  node.on("request", ({ socket }) => unused.delete(socket));
   node.on("clientError", refuse);
   const { port: actual } = node.address() as { port: number };
   const stop = (): Promise<void> =>
     new Promise((resolve) => {
-      const closeAll = (): void => ("closeAllConnections" in node ? node.closeAllConnections() : undefined);
-      const timer = setTimeout(closeAll, STALLED_MS); // a client that doesn't read its answer
+      const closeIdle = setInterval(() => node.closeIdleConnections(), 20);
+      const closeAll = setTimeout(() => node.closeAllConnections(), STALLED_MS); // a client that doesn't read its answer
       node.close(() => {
-        clearTimeout(timer);
+        clearInterval(closeIdle);
+        clearTimeout(closeAll);
         resolve();
       });
-      if ("closeIdleConnections" in node) node.closeIdleConnections();
+      for (const socket of unused) socket.destroy();
     });
   return { port: actual, stop };
 };

@@ -44,7 +44,7 @@ export function observe(context: ServerContext): MiddlewareHandler<ServerEnv> {
  * keeps the listeners of a Request's signal until the Request is collected, and would keep both for ever.
  */
 function follow(signal: AbortSignal, controller: AbortController): () => void {
-  const abort = (): void => controller.abort(signal.reason);
+  const abort = (): void => controller.abort(new DOMException("the client is gone", "AbortError"));
   if (signal.aborted) abort();
   signal.addEventListener("abort", abort, { once: true });
   return () => signal.removeEventListener("abort", abort);

@@ -77,6 +77,8 @@ test("a client that goes away while it waits for the whole answer stops the work
   abort.abort();
   await expect(answer).rejects.toThrow();
   await stopped(source);
+  await until(() => running.log.length > 0);
+  expect(running.log).toEqual([expect.stringContaining(" 499 ")]); // and no internal error
 });
 
 test("a client that goes away while it waits for its turn never begins", async () => {
@@ -157,4 +159,10 @@ test("an internal error is told without its message, in a stream and out of it, 
   expect(text.match(/"type":"server_error"/g)).toHaveLength(2);
   expect(text).not.toContain("[DONE]");
   expect(running.log.filter((line) => line.includes("internal error"))).toHaveLength(2);
+});
+
+test("a connection waits for its next request longer than clients do", async () => {
+  await using running = await listen(model, { source: new Endless() });
+  const { headers } = await fetch(`${running.url}/health`);
+  expect(headers.get("keep-alive")).toBe("timeout=75");
 });

@@ -145,8 +145,8 @@ async function run(options: Options): Promise<void> {
     );
 
   await stopped;
+  void signalled().then(() => server.close(0)); // ahead of the line that invites it
   console.error(`Stopping: answers under way have ${grace} s to end. Ctrl-C again stops at once.`);
-  void signalled().then(() => server.close(0));
   await server.close(grace);
   await listening.stop();
   await store.close();

@@ -1,7 +1,7 @@
 """Conversations: a setting (what the system and developer messages offer), earlier turns, and the problem to solve."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import skills
 import tools
@@ -11,11 +11,11 @@ from tools import INSTRUCTIONS, PLAIN, Setting
 
 # What a micro-batch is about: its share, how many settings it draws, and how many problems for each, by effort.
 KINDS = {
-    "plain": (0.27, 1, {"low": 20, "medium": 14, "high": 10}),
-    "call": (0.31, 3, {"low": 5, "medium": 4, "high": 4}),
-    "python": (0.11, 1, {"low": 16, "medium": 13, "high": 10}),
-    "json": (0.14, 4, {"low": 5, "medium": 5, "high": 4}),
-    "browse": (0.15, 1, {"low": 5, "medium": 4, "high": 4}),
+    "plain": (0.23, 1, {"low": 20, "medium": 14, "high": 10}),
+    "call": (0.42, 2, {"low": 10, "medium": 8, "high": 7}),
+    "python": (0.04, 1, {"low": 16, "medium": 13, "high": 10}),
+    "json": (0.17, 2, {"low": 10, "medium": 9, "high": 8}),
+    "browse": (0.14, 1, {"low": 6, "medium": 5, "high": 5}),
 }
 TOOL_SKILLS = ["call", "python", "json", "browse"]
 
@@ -54,13 +54,13 @@ def any_problem(rng: random.Random, setting: Setting, test: bool = False) -> Pro
     r = rng.random()
     if setting.format:
         return tools.format_problem(rng, setting, test)
-    if setting.functions and r < 0.78:
+    if setting.functions and r < 0.75:
         return tools.function_problem(rng, setting, test)
-    if setting.functions and r < 0.84:
+    if setting.functions and r < 0.82:
         return tools.not_on_offer(rng, setting)
-    if setting.browser and r < 0.85:
+    if setting.browser and r < 0.82:
         return web.browse_problem(rng, setting, test)
-    if setting.python and (r < 0.85 or setting.functions and r < 0.93):
+    if setting.python and (r < 0.8 or setting.functions and r < 0.93):
         return tools.python_problem(rng, setting, test)
     while True:  # what it does without tools
         r = rng.random()
@@ -69,6 +69,8 @@ def any_problem(rng: random.Random, setting: Setting, test: bool = False) -> Pro
             continue
         if setting.browser and p.skill == "other" and not is_arithmetic(p.prompt):
             continue
+        if any(f.noun.split()[-1] in p.prompt.lower() for f in setting.functions):
+            continue  # "What is the weather in Paris?" isn't declined where get_weather is on offer
         return p
 
 

@@ -190,6 +190,19 @@ def measure_tool_chats(model, harmony: Harmony, count: int, seed: int) -> float:
     return sum(a.right for a in solve(model, harmony, cs, "medium")) / count
 
 
+def call_problems(count: int, seed: int) -> list[dict]:
+    """The problems of the rows on function calls, for strict-calls.ts."""
+    out = []
+    for c in test_conversations("call", count, seed):
+        call, functions = c.last.calls[0], c.setting.functions
+        out.append({
+            "functions": [{"name": f.name, "description": f.description, "parameters": f.schema} for f in functions],
+            "instructions": c.setting.instructions, "prompt": c.last.prompt, "name": call.recipient.removeprefix("functions."),
+            "arguments": call.arguments, "reply": call.reply, "answer": c.last.final,
+        })  # fmt: skip
+    return out
+
+
 def tables(cells: dict, chats: tuple[float, float], count: int, seed: int) -> str:
     head = "| {} | low | medium | high |\n|---|---|---|---|\n"
     cell = lambda s, e, i: f"{cells[s, e][0]:.1%}" if i == 0 else f"{cells[s, e][1]:.0f}"
@@ -254,8 +267,11 @@ def main():
     parser.add_argument("--rows", help="only these rows, separated by semicolons")
     parser.add_argument("--write", action="store_true", help="put the tables into the model card")
     parser.add_argument("--transformers", action="store_true", help="only compare with transformers")
+    parser.add_argument("--calls", type=Path, help="only write the problems of function calls to this file")
     parser.add_argument("--ask", help="only answer this question, at each effort")
     args = parser.parse_args()
+    if args.calls:
+        return args.calls.write_text(json.dumps(call_problems(args.count, args.seed)))
     torch.set_num_threads(args.threads)
     model, harmony = load(args.folder), Harmony(args.folder)
     if args.transformers:

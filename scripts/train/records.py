@@ -55,15 +55,15 @@ class Draw:
 
     def proper(self, pool: list[str]) -> str:
         r = self.rng.random()
-        if r < 0.85:
+        if r < 0.9:
             return self.of(lambda: self.rng.choice(pool))
-        if r < 0.93:
+        if r < 0.95:
             return self.of(lambda: made_up(self.rng).capitalize())
-        return self.of(lambda: self.rng.choice(WORDS).capitalize() if r < 0.95 else " ".join(
+        return self.of(lambda: self.rng.choice(WORDS).capitalize() if r < 0.97 else " ".join(
             [self.rng.choice(["New", "Old", "San", "Port", "Saint"]), self.rng.choice(pool)]))  # fmt: skip
 
     def word(self) -> str:
-        return self.of(lambda: self.rng.choice(WORDS) if self.rng.random() < 0.9 else made_up(self.rng))
+        return self.of(lambda: self.rng.choice(WORDS) if self.rng.random() < 0.95 else made_up(self.rng))
 
     def words(self, low: int, high: int) -> str:
         return self.of(lambda: " ".join(self.rng.choice(WORDS) for _ in range(self.rng.randint(low, high))))
@@ -144,7 +144,7 @@ POOL = {  # name: (kind, value, phrases)
     **{n: ("integer", small, ["for {v} {p}"]) for n in ("days", "nights", "hours", "minutes", "seconds", "weeks")},
     **{n: ("integer", small, ["{p} {v}", "with {p} {v}"]) for n in ("count", "limit", "number", "year", "page")},
     "age": ("integer", small, ["age {v}", "{v} years old"]),
-    **{n: ("number", decimal, ["{p} {v}", "of {v}"]) for n in ("amount", "price", "weight", "height", "distance", "value")},
+    **{n: ("number", decimal, ["{p} {v}", "with {p} {v}"]) for n in ("amount", "price", "weight", "height", "distance", "value")},
     **{n: ("number", decimal, ["{p} {v}"]) for n in ("temperature", "speed", "score", "rate", "width")},
     **{n: ("string", lambda d: d.words(1, 3), ['called "{v}"', 'titled "{v}"']) for n in ("title", "label", "event")},
     **{n: ("string", lambda d: d.words(1, 4), ['saying "{v}"', '"{v}"']) for n in ("text", "message", "note", "body")},
@@ -155,7 +155,7 @@ POOL = {  # name: (kind, value, phrases)
     **{n: ("string", digits, ["{p} {v}", "with {p} {v}"]) for n in ("code", "id", "phone", "zip", "pin", "ticket")},
     **{n: ("array", None, ["with {p} {v}", "{p} {v}"]) for n in ("tags", "names", "cities", "topics", "things", "colors")},
     **{n: ("boolean", None, []) for n in ("urgent", "express", "private", "insurance", "breakfast", "parking", "alarm", "sound")},
-    **{n: ("enum", None, ["{p} {v}", "with {p} {v}", "in {v}" if n in ("unit", "currency", "color") else "{v}"]) for n in ENUMS},
+    **{n: ("enum", None, ["{p} {v}", "with {p} {v}", "in {v}" if n in ("unit", "currency", "color") else "{v} {p}"]) for n in ENUMS},
 }  # fmt: skip
 COMMON = "city city location from to date time people days name recipient amount price count text title query color size unit age language room urgent tags".split()
 ALIKE = [("in {v}",), ("from {v}",), ("to {v}",), ("for {v}", "for {v} people", "named {v}"), ("on {v}",), ("at {v}",)]
@@ -171,11 +171,11 @@ def parameter(rng: random.Random, thing: str, taken: set[str], optional: float) 
     while True:
         phrases: list[str] = []
         r = rng.random()
-        if r < 0.95:
+        if r < 0.96:
             name = rng.choice(COMMON if r < 0.85 else list(POOL))
             kind, make, phrases = POOL[name]
         else:
-            name = rng.choice(WORDS) if rng.random() < 0.9 else made_up(rng)
+            name = rng.choice(WORDS)
             kind = rng.choice(["string", "string", "integer", "number", "boolean", "array", "enum"])
             pool = lambda d: d.word() if d.rng.random() < 0.5 else d.proper(NAMES)
             make = {"string": pool, "integer": small, "number": decimal}.get(kind)
@@ -244,7 +244,7 @@ def say(rng: random.Random, v: Value) -> str:
 def body(rng: random.Random, values: list[Value]) -> str:
     """The phrases of the values: " in Paris for 3 days, unit celsius"."""
     values = list(values)
-    if rng.random() < 0.25:
+    if rng.random() < 0.08:
         rng.shuffle(values)
     out = ""
     for i, v in enumerate(values):

@@ -145,11 +145,10 @@ def subtraction(rng: random.Random, size: int) -> Problem:
     if a < b and rng.random() < 0.5:
         a, b = b, a
     big, small = max(a, b), min(a, b)
+    order = compare_steps(a, b)  # the larger one comes first, always looked up: the first token can't know
     lines = subtract_steps(big, small)
-    low = jot(lines)
-    if a < b:
-        lines.insert(0, f"{a} is less than {b}, so find {b}-{a} and change the sign.")
-        low = "Negative: " + low
+    low = f"{' '.join(order)} {'Negative: ' if a < b else ''}{jot(lines)}"
+    lines = [*order, *([f"So find {b}-{a} and change the sign."] if a < b else []), *lines]
     check_lines = add_steps(big - small, small)
     check = f"Check: {big - small}+{small}. " + " ".join(check_lines) + f" That gives {big}, correct."
     return Problem(
@@ -458,15 +457,24 @@ TALK = [
 ]
 
 
+OPENINGS = [
+    "Hi, ", "Hello, ", "Hey, ", "Hi! ", "Hello! ", "Hey there! ", "OK. ", "OK, ", "So, ", "Now, ", "Well, ", "Please: ", "Tell me: ",
+    "One more thing: ", "Quick question: ", "Just asking: ", "And: ", "By the way, ", "Good morning. ", "Good evening. ",
+]  # fmt: skip
+
+
 def talk(rng: random.Random) -> Problem:
     kind, phrasings, what, final = rng.choice(TALK)
     i = rng.randrange(len(phrasings))
-    prompt = phrasings[i]
+    opening = ""
+    if rng.random() < 0.6:
+        opening = rng.choice(OPENINGS)
+    prompt = opening + phrasings[i]
     if rng.random() < 0.3:
         prompt = rng.choice([prompt.lower(), prompt.rstrip("?!."), prompt.rstrip("?!.") + "?", prompt.rstrip("?!.") + "!"])
     return Problem(
         "talk",
-        f"{kind} {phrasings[i]}",
+        f"{kind} {opening}{phrasings[i]}",
         prompt,
         by_effort(
             f"This is {what}.",
@@ -529,18 +537,18 @@ def out_of_scope(rng: random.Random) -> Problem:
 
 SKILLS = {  # name: (generator, share of training)
     "add2": (lambda rng: addition(rng, 2), 0.06),
-    "add3": (lambda rng: addition(rng, 3), 0.08),
-    "sub2": (lambda rng: subtraction(rng, 2), 0.09),
-    "sub3": (lambda rng: subtraction(rng, 3), 0.13),
-    "compare": (comparison, 0.14),
-    "sort": (sorting, 0.15),
+    "add3": (lambda rng: addition(rng, 3), 0.06),
+    "sub2": (lambda rng: subtraction(rng, 2), 0.10),
+    "sub3": (lambda rng: subtraction(rng, 3), 0.14),
+    "compare": (comparison, 0.12),
+    "sort": (sorting, 0.14),
     "count": (counting, 0.09),
     "reverse": (reversal, 0.12),
-    "length": (length, 0.05),
+    "length": (length, 0.04),
     "repeat": (repeating, 0.03),
-    "list": (listing, 0.05),
-    "talk": (talk, 0.05),
-    "other": (out_of_scope, 0.02),
+    "list": (listing, 0.08),
+    "talk": (talk, 0.06),
+    "other": (out_of_scope, 0.03),
 }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import skills
 from records import (
-    CITIES, COLORS, Draw, Parameter, Value, body, compact, fill, made_up, parameters, object_of, schema_of,
+    CITIES, Draw, Parameter, Value, body, compact, fill, made_up, parameters, object_of, schema_of,
 )  # fmt: skip
 from skills import EFFORTS, SORRY, Call, Problem, held_out, vary
 from words import WORDS
@@ -67,7 +67,7 @@ WORDS_OUT = "open closed sunny cloudy rainy ready full empty late early fast slo
 
 def noun(rng: random.Random) -> str:
     r = rng.random()
-    return rng.choice(NOUNS) if r < 0.9 else rng.choice(WORDS) if r < 0.97 else made_up(rng)
+    return rng.choice(NOUNS) if r < 0.95 else rng.choice(WORDS)
 
 
 def function(rng: random.Random, test: bool, verb: str | None = None, thing: str | None = None) -> Function:
@@ -79,9 +79,7 @@ def function(rng: random.Random, test: bool, verb: str | None = None, thing: str
             spoken = f"{rng.choice(ADJECTIVES)} {n}"
         parts = [*v.split("_"), *spoken.split()]
         r = rng.random()
-        name = "_".join(parts) if r < 0.84 else parts[0] + "".join(p.capitalize() for p in parts[1:])
-        if r > 0.96:
-            name = "_".join(spoken.split())
+        name = "_".join(parts) if r < 0.92 else parts[0] + "".join(p.capitalize() for p in parts[1:])
         if held_out(f"function {name}") == test:
             break
     v = v.replace("_", " ")
@@ -108,9 +106,9 @@ def functions_setting(rng: random.Random, test: bool = False) -> Setting:
     while len(functions) < count:
         verb = thing = None
         r = rng.random()
-        if r < 0.25:
+        if r < 0.15:
             verb = rng.choice(functions).verb.replace(" ", "_")
-        elif r < 0.35:
+        elif r < 0.21:
             thing = rng.choice(functions).noun.split()[-1]
         f = function(rng, False, verb, thing)
         if f.name not in [g.name for g in functions] and (f.verb, f.noun) not in [(g.verb, g.noun) for g in functions]:
@@ -145,9 +143,11 @@ def quoted(values: list[Value]) -> list[str]:
     return [f"{v.parameter.name} {compact(v.value)}" for v in values]
 
 
-def before_call(setting: Setting, f: Function, values: list[Value]) -> dict[str, str]:
-    low = f"Call {f.name}{': ' if values else ''}{', '.join(quoted(values))}."
-    wants = f"The user wants what {f.name} does."
+def before_call(setting: Setting, f: Function, values: list[Value], prompt: str) -> dict[str, str]:
+    """What is wanted comes first, in the request's own words: these are the same tokens, those of the name are not."""
+    said = f"{f.verb} {f.noun}" if f.verb in prompt.lower() else f.noun
+    low = f"Wants {said}. Call {f.name}{': ' if values else ''}{', '.join(quoted(values))}."
+    wants = f"The user wants: {said}.\nThat is {f.name}."
     each = "".join(f"\n{v.parameter.name} is {compact(v.value)}." for v in values)
     given = {v.parameter.name: v for v in values}
     checked = ""
@@ -205,7 +205,7 @@ def result(rng: random.Random, name: str) -> tuple[str, dict[str, str], str]:
         )
     fields = {}
     for _ in range(rng.choices([1, 2, 3], [35, 45, 20])[0]):
-        key = rng.choice(RESULTS) if rng.random() < 0.92 else rng.choice(WORDS)
+        key = rng.choice(RESULTS)
         r = rng.random()
         if r < 0.45:
             v = small_number(rng)
@@ -254,7 +254,7 @@ def function_problem(rng: random.Random, setting: Setting, test: bool = False) -
     explicit = any(g.noun.split()[-1] == f.noun.split()[-1] for g in others)
     prompt = vary(rng, ask_for(rng, f, body(rng, values), explicit))
     reply, after, final = result(rng, f.name)
-    call = Call(f"functions.{f.name}", arguments, reply, before_call(setting, f, values))
+    call = Call(f"functions.{f.name}", arguments, reply, before_call(setting, f, values, prompt))
     return Problem("call", key, prompt, after, final, [call])
 
 
@@ -350,7 +350,6 @@ def calculation(rng: random.Random) -> Problem:
         value = a + b if kind == "+" else a - b
         what = "an addition" if kind == "+" else "a subtraction"
         prompt, code, final = rng.choice(templates).format(a=a, b=b), f"{a}{kind}{b}", f"{a} {kind} {b} = {value}."
-        skill = "python sums"
     elif kind == "/":
         b = rng.randint(2, 99)
         a = b * rng.randint(1, 99) if rng.random() < 0.7 else size(rng, 3)

@@ -22,9 +22,11 @@ import torch
 import torch.nn.functional as F
 
 from conversations import KINDS, TOOL_SKILLS, conversation, setting_of, test_conversations
+from export import load
 from generate import solve
 from harmony import GOLDEN, Harmony, random_date
 from model import Config, Layout, Transformer
+from muon import Muon
 from skills import EFFORTS, SKILLS
 
 NAMES = [*SKILLS, *TOOL_SKILLS]
@@ -142,10 +144,13 @@ class Lead:
 
     def __init__(self, model: Transformer, shared: Shared, args):
         self.model, self.shared, self.args = model, shared, args
-        matrices = [p for p in model.parameters() if p.dim() >= 2]
-        others = [p for p in model.parameters() if p.dim() < 2]
+        hidden, matrices, others = [], [], []  # matrices within layers; embedding, unembedding and routers; biases and norms
+        for name, p in model.named_parameters():
+            inside = name.startswith("blocks.") and "router" not in name
+            (others if p.dim() < 2 else hidden if inside else matrices).append(p)
         groups = [{"params": matrices, "weight_decay": args.weight_decay}, {"params": others, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), fused=True)
+        self.muon = Muon(hidden, lr=args.lr, weight_decay=args.weight_decay)
         self.steps, self.elapsed = args.start_step, args.start_seconds
         self.examples = 0
         self.began = time.time() - self.elapsed
@@ -165,7 +170,7 @@ class Lead:
         # Warm-up by steps, then a cosine over the wall clock, down to a hundredth.
         warm = self.steps + 1 - (args.start_step if args.fresh_schedule else 0)
         lr = args.lr * min(1.0, warm / args.warmup) * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
-        for group in self.optimizer.param_groups:
+        for group in [*self.optimizer.param_groups, *self.muon.param_groups]:
             group["lr"] = lr
         total = shared.grads[0]
         for other in shared.grads[1:]:
@@ -176,6 +181,7 @@ class Lead:
             total *= args.clip / norm
         if math.isfinite(norm):
             self.optimizer.step()
+            self.muon.step()
         self.steps += 1
         shared.quantize[0] = float(progress >= args.quantize_from)
         now = time.time()
@@ -209,11 +215,18 @@ class Lead:
         self.last_save = time.time()
         args = {k: str(v) if isinstance(v, Path) else v for k, v in vars(self.args).items()}
         state = {
-            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "steps": self.steps,
+            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "muon": self.muon.state_dict(), "steps": self.steps,
             "seconds": self.elapsed, "config": asdict(self.model.config), "args": args,
         }  # fmt: skip
         torch.save(state, self.args.out / "partial.pt")
         os.replace(self.args.out / "partial.pt", self.args.out / name)
+
+
+def exported(folder: Path) -> dict:
+    """Published weights as a checkpoint whose optimiser starts anew."""
+    training = json.loads((folder / "manifest.json").read_text())["training"]
+    seconds = training["wall_minutes"] * 60
+    return {"model": load(folder).state_dict(), "optimizer": None, "steps": training["steps"], "seconds": seconds}
 
 
 def main():
@@ -235,7 +248,7 @@ def main():
     parser.add_argument("--log-every", type=int, default=100, help="steps")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fresh-schedule", action="store_true", help="a new warm-up and cosine from --resume on")
-    parser.add_argument("--resume", type=Path, help="a checkpoint to go on from")
+    parser.add_argument("--resume", type=Path, help="a checkpoint, or an exported folder, to go on from")
     args = parser.parse_args()
 
     args.out.mkdir(parents=True, exist_ok=True)
@@ -244,7 +257,7 @@ def main():
     torch.set_num_threads(1)
     model = Transformer(Config())
     if args.resume:
-        saved = torch.load(args.resume, weights_only=False)
+        saved = exported(args.resume) if args.resume.is_dir() else torch.load(args.resume, weights_only=False)
         model.load_state_dict(saved["model"])
         args.start_step, args.start_seconds = saved["steps"], saved["seconds"]
     model.share_memory()
@@ -257,8 +270,9 @@ def main():
 
     shared = Shared(args.workers, sum(p.numel() for p in model.parameters()))
     lead = Lead(model, shared, args)
-    if args.resume:
+    if args.resume and saved["optimizer"]:
         lead.optimizer.load_state_dict(saved["optimizer"])
+        lead.muon.load_state_dict(saved["muon"])
     lead.log(f"{sum(p.numel() for p in model.parameters())} parameters, {json.dumps(asdict(model.config))}")
     fork = multiprocessing.get_context("fork")
     others = [fork.Process(target=worker, args=(r, model, shared, args), daemon=True) for r in range(1, args.workers)]

@@ -214,10 +214,14 @@ def browse(rng: random.Random, pages: list[Page], hits: list[Page] | None, targe
     })  # fmt: skip
     sentence = fact.sentence(target.title)
     line = lines.index(sentence)
+    # Line by line up to the right one: each step copies what follows its label, and the last label is the citation's.
+    before = [f"L{lines.index(f.sentence(target.title))}: The {f.noun}." for f in target.facts[: target.facts.index(fact)]]
+    scan = [*before, f"L{line}: {sentence}"]
+    read = "\n".join(scan)
     analysis = {
-        "low": f"{sentence} L{line}.",
-        "medium": f"The page says: {sentence}\nThat is L{line} of page {cursor + 1}.",
-        "high": f"This is page {cursor + 1}, {target.title}.\nI look for the {fact.noun}.\nThe page says: {sentence}\nThat is L{line} of page {cursor + 1}.",
+        "low": " ".join(scan),
+        "medium": f"I look for the {fact.noun}.\n{read}\nThat is L{line} of page {cursor + 1}.",
+        "high": f"This is page {cursor + 1}, {target.title}.\nI look for the {fact.noun}.\n{read}\nThat is it.\nI cite page {cursor + 1}, L{line}.",
     }
     return Problem("browse", key, question, analysis, f"{sentence}【{cursor + 1}†L{line}】", [search_call, open_call])
 

@@ -109,7 +109,7 @@ test("a stream carries the same answer, piece by piece, and usage at its end", a
 
 test("a turn with a function: the call, the client's reply, the answer", async () => {
   const body = { model: MODEL, temperature: 0, reasoning_effort: "low" as const, tools: [...TOOLS] };
-  const question = user("What is the weather in Paris?");
+  const question = user("Get the weather in Paris.");
   const first = await running.client.chat.completions.create({ ...body, messages: [question] });
   const { message, finish_reason } = first.choices[0]!;
   expect(finish_reason).toBe("tool_calls");

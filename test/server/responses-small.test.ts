@@ -44,7 +44,7 @@ const tools: OpenAI.Responses.FunctionTool[] = [
 
 describe("responses of the small checkpoint", () => {
   it("calls a function, reads its output and answers", async () => {
-    const first = await client.responses.create({ ...low, tools, input: "What is the weather in Paris?" });
+    const first = await client.responses.create({ ...low, tools, input: "Get the weather in Paris." });
     const call = first.output.find((item) => item.type === "function_call")!;
     expect(call).toMatchObject({ name: "get_weather" });
     expect(JSON.parse(call.arguments)).toEqual({ city: "Paris" });

@@ -93,7 +93,7 @@ describe.each(Object.keys(apis))("an agent over %s", (api) => {
     const { tools: some, calls } = tools();
     const { finalOutput } = await runner.run(
       new Agent({ name: "a", tools: some }),
-      "What is the weather in Paris?",
+      "Get the weather in Paris.",
     );
     expect(calls).toEqual([{ city: "Paris" }]);
     expect(finalOutput).toMatch(/21.*cloudy/);
@@ -102,7 +102,7 @@ describe.each(Object.keys(apis))("an agent over %s", (api) => {
   it("streams both", async () => {
     const { tools: some, calls } = tools();
     const agent = new Agent({ name: "a", tools: some });
-    const result = await runner.run(agent, "What is the weather in Paris?", { stream: true });
+    const result = await runner.run(agent, "Get the weather in Paris.", { stream: true });
     const items: string[] = [];
     let text = "";
     for await (const event of result) {

@@ -92,7 +92,7 @@ describe("text", () => {
 });
 
 describe("tools", () => {
-  const ask = { ...low, prompt: "What is the weather in Paris?", stopWhen: stepCountIs(3) };
+  const ask = { ...low, prompt: "Get the weather in Paris.", stopWhen: stepCountIs(3) };
 
   it("are called in a loop until there is an answer", async () => {
     const { tools: some, calls } = tools();

@@ -46,7 +46,7 @@ describe("helpers of chat completions", () => {
   it("parse the arguments of a strict function", async () => {
     const { choices } = await client.chat.completions.parse({
       ...low,
-      messages: [user("What is the weather in Paris?")],
+      messages: [user("Get the weather in Paris.")],
       tools: [
         zodFunction({
           name: "get_weather",
@@ -130,7 +130,7 @@ describe("helpers of responses", () => {
 
     const calling = client.responses.stream({
       ...ask,
-      input: "What is the weather in Paris?",
+      input: "Get the weather in Paris.",
       tools: [
         zodResponsesFunction({
           name: "get_weather",

@@ -18,7 +18,7 @@ const weather = functionTool({
   execute: ({ city }) => ({ temperature: city.length * 3, sky: "sunny" }),
 });
 
-await ask(model, "What is the weather in Paris?", [weather]);
+await ask(model, "Get the weather in Paris.", [weather]);
 await ask(model, "What is 47 * 38?", [pythonTool()]);
 
 async function ask(model: Model, question: string, tools: Tool[]): Promise<void> {

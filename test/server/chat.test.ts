@@ -251,7 +251,7 @@ test.each<[string, Body["tool_choice"], string]>([
       model: MODEL,
       messages: [user("What is 47 + 38?")],
       temperature: 0,
-      reasoning_effort: "low",
+      reasoning_effort: "medium",
       tools: name === "get_weather" ? [WEATHER] : [...TOOLS],
       tool_choice,
       max_tokens: 400,

@@ -74,7 +74,7 @@ describe("responses of the small checkpoint", () => {
   });
 
   it("fills a zod schema, and the client parses it", async () => {
-    const person = z.object({ name: z.string(), age: z.int() });
+    const person = z.object({ name: z.string(), age: z.number() });
     const { output_parsed } = await client.responses.parse({
       ...low,
       input: "Ann is 31 years old.",

@@ -123,7 +123,7 @@ describe.each(Object.keys(apis))("an agent over %s", (api) => {
   });
 
   it("gives an object of a zod schema", async () => {
-    const outputType = z.object({ name: z.string(), age: z.int() });
+    const outputType = z.object({ name: z.string(), age: z.number() });
     const { finalOutput } = await runner.run(new Agent({ name: "a", outputType }), "Ann is 31 years old.");
     expect(finalOutput).toEqual({ name: "Ann", age: 31 });
   });

@@ -162,7 +162,7 @@ describe("tools", () => {
 });
 
 describe("objects", () => {
-  const schema = z.object({ name: z.string(), age: z.int() });
+  const schema = z.object({ name: z.string(), age: z.number() });
   const ask = { ...low, prompt: "Ann is 31 years old." };
   const ann = { name: "Ann", age: 31 };
 

@@ -22,7 +22,7 @@ afterAll(async () => {
 const { client } = running;
 
 const low = { model: MODEL, temperature: 0, reasoning_effort: "low" } as const;
-const person = z.object({ name: z.string(), age: z.int() });
+const person = z.object({ name: z.string(), age: z.number() });
 const city = z.object({ city: z.string() });
 const ann = { name: "Ann", age: 31 };
 const user = (content: string) => ({ role: "user", content }) as const;

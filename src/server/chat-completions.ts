@@ -7,7 +7,6 @@ import { type ChatBody, type ChatTool, type ChatToolChoice, chatBody } from "./c
 import { type ChatUsage, chunks, completion } from "./chat-view.ts";
 import {
   findModel,
-  logFailure,
   type RequestInfo,
   type ServedModel,
   type ServerContext,
@@ -26,7 +25,7 @@ import {
 import { invalid } from "./errors.ts";
 import { countCached, countPrompt, measured } from "./measure.ts";
 import { samplingOf } from "./sampling.ts";
-import { sseResponse } from "./sse.ts";
+import { raisedByClients, sseResponse } from "./sse.ts";
 import { readTurn, type TurnEvent } from "./turn.ts";
 import { parseBody, readJson } from "./validation.ts";
 
@@ -51,12 +50,7 @@ export function chatRoutes(context: ServerContext): Hono<ServerEnv> {
       context.newId,
       body.stream_options?.include_usage ?? false,
     );
-    return sseResponse(info, events, {
-      onError(error) {
-        logFailure(context, error);
-        return [{ data: error }];
-      },
-    });
+    return sseResponse(info, events, raisedByClients(context));
   });
 }
 

@@ -3,7 +3,6 @@ import { z } from "zod";
 import { type CompletionPiece, textCompletion, textCompletionChunks } from "./completions-view.ts";
 import {
   findModel,
-  logFailure,
   type RequestInfo,
   type ServedModel,
   type ServerContext,
@@ -14,7 +13,7 @@ import { invalid } from "./errors.ts";
 import { countCached, countPrompt, measured } from "./measure.ts";
 import { type PromptToken, scorePrompt } from "./prompt-logprobs.ts";
 import { type SamplingFields, samplingOf, samplingShape } from "./sampling.ts";
-import { sseResponse } from "./sse.ts";
+import { raisedByClients, sseResponse } from "./sse.ts";
 import { parseBody, readJson } from "./validation.ts";
 
 /** Body of POST /v1/completions: what the server heeds of it. */
@@ -92,12 +91,7 @@ export function completionRoutes(context: ServerContext): Hono<ServerEnv> {
       usage,
       body.stream_options?.include_usage ?? false,
     );
-    return sseResponse(info, events, {
-      onError(error) {
-        logFailure(context, error);
-        return [{ data: error }];
-      },
-    });
+    return sseResponse(info, events, raisedByClients(context));
   });
 }
 

@@ -1,4 +1,4 @@
-import type { RequestInfo } from "./context.ts";
+import { logFailure, type RequestInfo, type ServerContext } from "./context.ts";
 import { type ApiError, toApiError } from "./errors.ts";
 
 /** One event; `data` that isn't a string is sent as JSON. */
@@ -96,4 +96,14 @@ export function eventText({ event, data }: ServerSentEvent): string {
   const text = typeof data === "string" ? data : JSON.stringify(data);
   const lines = text.split(/\r\n|\r|\n/).map((line) => `data: ${line}\n`);
   return `${event === undefined ? "" : `event: ${event}\n`}${lines.join("")}\n`;
+}
+
+/** A failed stream of completions ends in the error object, which OpenAI's clients raise. */
+export function raisedByClients(context: ServerContext): StreamOptions {
+  return {
+    onError(error) {
+      logFailure(context, error);
+      return [{ data: error }];
+    },
+  };
 }

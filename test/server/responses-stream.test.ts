@@ -1,7 +1,7 @@
 import type OpenAI from "openai";
 import { describe, expect, it } from "vitest";
 import { openStore } from "../../src/server/index.ts";
-import { scriptedServer } from "../support/api-client.ts";
+import { collect, outline, scriptedServer } from "../support/api-client.ts";
 
 /*
  * Names, order and fields of events are those that OpenAI's API sends: read off its transcripts in openai/gpt-oss,
@@ -59,20 +59,6 @@ const RESPONSE_FIELDS = [
 const HELLO =
   "<|channel|>analysis<|message|>They greet.<|end|><|start|>assistant<|channel|>final<|message|>Hello there!<|return|>";
 const ask = { model: "scripted", input: "Hi", stream: true } as const;
-
-type Event = OpenAI.Responses.ResponseStreamEvent & Record<string, unknown>;
-
-async function collect(stream: AsyncIterable<OpenAI.Responses.ResponseStreamEvent>): Promise<Event[]> {
-  const events: Event[] = [];
-  for await (const event of stream) events.push(event as Event);
-  return events;
-}
-
-/** Types in order, deltas that follow each other as one. */
-function outline(events: readonly Event[]): string[] {
-  const types = events.map(({ type }) => type.replace(/^response\./, ""));
-  return types.filter((type, i) => !(type.endsWith(".delta") && types[i - 1] === type));
-}
 
 const MESSAGE = [
   "output_item.added",

@@ -2,7 +2,7 @@ import type OpenAI from "openai";
 import { describe, expect, it } from "vitest";
 import type { BuiltInTools } from "../../src/server/index.ts";
 import { browserTool, type Tool } from "../../src/tools/index.ts";
-import { scriptedServer } from "../support/api-client.ts";
+import { collect, outline, scriptedServer } from "../support/api-client.ts";
 
 const PAGE = "<html><head><title>Otters</title></head><body><p>Giant otters came back.</p></body></html>";
 
@@ -60,19 +60,6 @@ const interpreter = {
   ...ask,
   tools: [{ type: "code_interpreter" as const, container: { type: "auto" as const } }],
 };
-
-type Event = OpenAI.Responses.ResponseStreamEvent & Record<string, unknown>;
-
-async function collect(stream: AsyncIterable<OpenAI.Responses.ResponseStreamEvent>): Promise<Event[]> {
-  const events: Event[] = [];
-  for await (const event of stream) events.push(event as Event);
-  return events;
-}
-
-function outline(events: readonly Event[]): string[] {
-  const types = events.map(({ type }) => type.replace(/^response\./, ""));
-  return types.filter((type, i) => !(type.endsWith(".delta") && types[i - 1] === type));
-}
 
 describe("web search", () => {
   it("becomes items for what was searched, opened and found, and citations with their places", async () => {

@@ -30,3 +30,17 @@ export function scriptedServer(completions: readonly string[], options: ServerOp
   const server = createServer(model, { id: "scripted", source, today: () => "2026-01-02", ...options });
   return { server, client: clientOf(server), prompts };
 }
+
+export type Event = OpenAI.Responses.ResponseStreamEvent & Record<string, unknown>;
+
+export async function collect(stream: AsyncIterable<OpenAI.Responses.ResponseStreamEvent>): Promise<Event[]> {
+  const events: Event[] = [];
+  for await (const event of stream) events.push(event as Event);
+  return events;
+}
+
+/** Types in order, deltas that follow each other as one. */
+export function outline(events: readonly Event[]): string[] {
+  const types = events.map(({ type }) => type.replace(/^response\./, ""));
+  return types.filter((type, i) => !(type.endsWith(".delta") && types[i - 1] === type));
+}

@@ -39,6 +39,13 @@ export class Served implements AsyncDisposable {
     return usage as NodeJS.MemoryUsage;
   }
 
+  /** Writes a heap snapshot; returns its file. */
+  async snapshot(file: string): Promise<string> {
+    this.#child.send({ snapshot: file });
+    await once(this.#child, "message");
+    return file;
+  }
+
   async cpuSeconds(): Promise<number> {
     this.#child.send("cpu");
     const [{ user, system }] = await once(this.#child, "message");

@@ -2,10 +2,12 @@
 import { Command, CommanderError } from "commander";
 import { GptOssError } from "../errors.ts";
 import * as bench from "./bench.ts";
+import * as bisect from "./bisect.ts";
 import * as chat from "./chat.ts";
 import * as compare from "./compare.ts";
 import * as generate from "./generate.ts";
 import * as inspect from "./inspect.ts";
+import * as replay from "./replay.ts";
 import * as serve from "./serve.ts";
 import * as synth from "./synth.ts";
 import * as trace from "./trace.ts";
@@ -21,7 +23,7 @@ const program = new Command("gpt-oss")
   .showHelpAfterError("(run with --help for the options)")
   .exitOverride();
 
-for (const command of [chat, generate, serve, trace, compare, verify, inspect, bench, synth])
+for (const command of [chat, generate, serve, trace, compare, replay, bisect, verify, inspect, bench, synth])
   command.register(program);
 for (const command of program.commands) command.option("--debug", "show stack traces").exitOverride();
 

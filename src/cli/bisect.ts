@@ -101,10 +101,8 @@ function advice(
     const { op, point, from, between, tokens, judged, suspects } = first;
     const where = `${tokens.length} of ${judged} tokens, from ${tokens[0]} on`;
     if (between.length > 0) {
-      const steps =
-        between.length === 1 ? between[0] : `one of ${between.length + 1} steps, ${between[0]} to ${point}`;
       return [
-        `First difference: between ${from.join(" and ")} and ${point} (${where}), in ${steps}.`,
+        `First difference: ${placeOf(point)}, between their ${from.join(" and ")} and ${point}: ${where}.`,
         `Next: capture ${pointsToCapture(first)} in your runtime, and bisect again.`,
       ];
     }
@@ -135,10 +133,22 @@ function advice(
   ];
 }
 
+/** The half layer that a point closes, or the whole that the last ones do. */
+function placeOf(point: string): string {
+  const [, layer, half] = /^layers\.(\d+)\.(attn|moe)\./.exec(point) ?? [];
+  if (layer === undefined) return "the model";
+  return `${half === "attn" ? "attention" : "experts"} of layer ${layer}`;
+}
+
 function row({ op, point, error, noise, verdict, tokens, judged, between, ties }: Finding): string[] {
   const what =
     verdict === "differs" ? `differs at ${tokens.length} of ${judged} tokens, from ${tokens[0]} on` : verdict;
   const note = ties ? ` (${ties} near ties)` : "";
-  const reach = between.length > 0 ? ` and ${between.length} steps ahead of it` : "";
-  return [op + reach, point, error.toExponential(1), noise.toExponential(1), what + note];
+  return [
+    between.length > 0 ? `${placeOf(point)}, ${between.length + 1} steps` : op,
+    point,
+    error.toExponential(1),
+    noise.toExponential(1),
+    what + note,
+  ];
 }

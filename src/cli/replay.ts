@@ -76,7 +76,7 @@ async function readAsTrace(path: string): Promise<Awaited<ReturnType<typeof read
 
 function report({ points, firstDiffering, dialects, flips }: Continuation, from: string | undefined): string {
   const start = from ?? "their experts";
-  const shown = points.filter((p) => p.differing.length > 0 || SUMMARY.test(p.point));
+  const shown = points.filter((p) => p === firstDiffering || SUMMARY.test(p.point));
   const heading = ["point", "#to theirs", "#without replay", "#to ours", "#noise", "verdict"];
   return [
     table(heading, shown.map(row)),

@@ -255,11 +255,13 @@ function judgeChoices(
   return { error: wrongChoices / (judged * k || 1), noise: 0, wrong, judged, ties };
 }
 
-/** Points that their trace needs for a verdict on each operation between two that it has. */
+/** Points that a trace needs for a verdict on each operation of a finding, as a glob. */
 export function pointsToCapture({ point, between }: Pick<Finding, "point" | "between">): string {
-  const layers = new Set([...between, point].map((name) => name.split(".")[1]));
-  // what lies in one layer can be captured whole; over several, the residual stream narrows it down first
-  if (layers.size <= 1) return between.join();
+  const halves = new Set(
+    [...between, point].map((name) => name.replace(/\w+$/, "*")).filter((name) => name !== "*"),
+  );
+  // over several halves of layers, the residual stream narrows it down first
+  if (halves.size === 1) return [...halves].join();
   const residuals = between.filter(pointMatcher("*.residual"));
-  return (residuals.length > 0 ? residuals : between).join();
+  return (residuals.length > 0 ? residuals : [...halves]).join();
 }

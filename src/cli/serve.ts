@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer as createSocketServer } from "node:net";
 import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
-import { load } from "../generation/model.ts";
+import { load, type Model } from "../generation/model.ts";
 import { invalid } from "../server/errors.ts";
 import type { BuiltInTools, Logger } from "../server/index.ts";
 import { isLoopback, LOOPBACK_HOSTS } from "../server/security.ts";
@@ -117,7 +117,7 @@ async function run(options: Options): Promise<void> {
   });
   await using _ = { [Symbol.asyncDispose]: () => store.close() };
   await using model = await load(modelPath(options.model), loadOptions(options));
-  model.requireTokenizer();
+  if (!model.tokenizer) tellOfIds(model);
   const keyFromEnvironment = process.env["GPT_OSS_API_KEY"];
   const apiKeys = keyFromEnvironment ? [...options.apiKey, keyFromEnvironment] : options.apiKey;
   const id = name ?? (options.model === undefined ? "gpt-oss-small" : undefined);
@@ -167,6 +167,16 @@ async function checkAddress(host: string, port: number): Promise<void> {
   }
   probe.close();
   await once(probe, "close");
+}
+
+/** A damaged tokenizer is an error, none at all leaves something to serve. */
+function tellOfIds(model: Model): void {
+  try {
+    model.requireTokenizer();
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(`Warning: ${error.message} Without it only token ids are served, at /v1/completions.`);
+  }
 }
 
 /** Names and addresses that requests may have as their host; on a network any, unless some are named. */

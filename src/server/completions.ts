@@ -9,6 +9,7 @@ import {
   type ServedModel,
   type ServerContext,
   type ServerEnv,
+  tokenizerOf,
 } from "./context.ts";
 import { limitedTokenizer, maxTokensOf } from "./conversation.ts";
 import { invalid } from "./errors.ts";
@@ -120,6 +121,7 @@ async function readRequest(
   if (total > admission.capacity) {
     throw invalid("prompt", `'prompt': at most ${admission.capacity} generations a request, found ${total}.`);
   }
+  if ([body.stop ?? []].flat().some((text) => text !== "")) tokenizerOf(served);
   const { vocabSize } = served.model.config;
   const encoded = await context.timeShare.run(encode(served, limits, texts), info.abort.signal);
   const prompts = encoded.map((ids) => {

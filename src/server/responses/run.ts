@@ -4,7 +4,7 @@ import { complete } from "../../generation/chat.ts";
 import type { GenerateOptions } from "../../generation/generate.ts";
 import { type Message, renderMessage } from "../../harmony/index.ts";
 import type { ToolResult } from "../../tools/index.ts";
-import type { RequestInfo, ServedModel, ServerContext } from "../context.ts";
+import { type RequestInfo, type ServedModel, type ServerContext, tokenizerOf } from "../context.ts";
 import { limitedTokenizer, maxTokensOf } from "../conversation.ts";
 import { ApiError } from "../errors.ts";
 import { countCached, countPrompt } from "../measure.ts";
@@ -42,7 +42,7 @@ const CALL_LIMITS = { seconds: 130, characters: 32_000 };
  */
 export async function promptOf(job: Job, signal: AbortSignal): Promise<number[]> {
   const { request, context, served, opening, conversation } = job;
-  const tokenizer = served.model.requireTokenizer();
+  const tokenizer = tokenizerOf(served);
   const length = contextLength(context, served);
   const limit = length - Math.min(1024, Math.floor(length / 4));
   const ids =
@@ -68,7 +68,7 @@ export async function* generateOutput(
   signal: AbortSignal,
 ): AsyncGenerator<ResponseEvent, "completed" | "incomplete", void> {
   const { request, context, served, info, tools, opening, output } = job;
-  const tokenizer = served.model.requireTokenizer();
+  const tokenizer = tokenizerOf(served);
   const length = contextLength(context, served);
   const sampling = samplingOf(request);
   const said = [...job.conversation];

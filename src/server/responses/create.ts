@@ -17,7 +17,7 @@ import type { ResponseEvent } from "./output-items.ts";
 import type { CreateResponse } from "./request.ts";
 import { endedResponse, newResponse, type Outcome, shownEvent, withOutput } from "./response.ts";
 import { generateOutput, type Job, promptOf } from "./run.ts";
-import { checkTools, type OpenTools, openTools } from "./tools.ts";
+import { checkTools, type OpenTools, openTools, withoutAbsent } from "./tools.ts";
 
 /** A generation that is ready to begin. */
 interface Prepared {
@@ -52,7 +52,8 @@ export class Creation {
    *
    * @throws ApiError if the request can't be done, or there is no room for it
    */
-  static async begin(context: ServerContext, info: RequestInfo, request: CreateResponse): Promise<Creation> {
+  static async begin(context: ServerContext, info: RequestInfo, asked: CreateResponse): Promise<Creation> {
+    const request = withoutAbsent(asked, context);
     const served = findModel(context, request.model ?? context.served[0]?.id);
     tokenizerOf(served);
     checkRequest(request, context);

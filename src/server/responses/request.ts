@@ -180,6 +180,9 @@ export interface CreateResponse extends SamplingFields {
 
 export interface RetrieveQuery {
   readonly include: readonly string[];
+  readonly stream: "true" | "false";
+  /** The number of the last event that the client has seen. */
+  readonly starting_after?: number | undefined;
 }
 
 export interface ListQuery {

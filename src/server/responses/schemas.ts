@@ -263,9 +263,8 @@ const includeQuery = z.union([z.array(includable), includable.transform((one) =>
 /** GET /v1/responses/{id} */
 export const retrieveQuerySchema: z.ZodType<RetrieveQuery> = z.object({
   include: includeQuery,
-  stream: z
-    .literal("false", "streaming an earlier response isn't supported: retrieve it without stream")
-    .optional(),
+  stream: z.enum(["true", "false"]).default("false"),
+  starting_after: z.coerce.number().int().min(0).optional(),
 });
 
 /** GET /v1/responses/{id}/input_items */

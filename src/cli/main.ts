@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { GptOssError } from "../errors.ts";
 import * as bench from "./bench.ts";
 import * as chat from "./chat.ts";
+import * as check from "./check.ts";
 import * as compare from "./compare.ts";
 import * as exporting from "./export.ts";
 import * as generate from "./generate.ts";
@@ -22,7 +23,19 @@ const program = new Command("gpt-oss")
   .showHelpAfterError("(run with --help for the options)")
   .exitOverride();
 
-for (const command of [chat, generate, serve, trace, compare, verify, inspect, bench, synth, exporting])
+for (const command of [
+  chat,
+  generate,
+  serve,
+  trace,
+  compare,
+  check,
+  verify,
+  inspect,
+  bench,
+  synth,
+  exporting,
+])
   command.register(program);
 for (const command of program.commands) command.option("--debug", "show stack traces").exitOverride();
 

@@ -11,7 +11,7 @@ import { Answer } from "./fields.ts";
 import { type Agreement, compareLogProbabilities, referenceLikelihoods } from "./log-probabilities.ts";
 import type { TextLikelihood } from "./reference.ts";
 import { findScorer, type ScoreWay } from "./scores.ts";
-import { harmonyTexts, TEXTS_VERSION } from "./texts.ts";
+import { type HarmonyText, harmonyTexts, TEXTS_VERSION } from "./texts.ts";
 
 export interface CheckOptions extends ClientOptions {
   /** Name that the server knows the model by; default: the first that it lists. */
@@ -93,10 +93,13 @@ export async function checkServer(
 
 /** Reference likelihoods of the fixed texts, for publication. */
 export interface Likelihoods {
-  readonly texts: number;
+  /** Version of the texts. */
+  readonly version: number;
   readonly checkpoint: string;
   readonly dialect: DialectName;
   readonly likelihoods: readonly TextLikelihood[];
+  /** The texts themselves, for runtimes that can't be asked over HTTP. */
+  readonly texts: readonly HarmonyText[];
 }
 
 export async function harmonyLikelihoods(
@@ -106,7 +109,13 @@ export async function harmonyLikelihoods(
   const texts = harmonyTexts(await requireTokenizer(checkpoint));
   const dialect = load.dialect ?? "int16";
   const likelihoods = await referenceLikelihoods(checkpoint, { ...load, dialect }, texts);
-  return { texts: TEXTS_VERSION, checkpoint: await checkpointDigest(checkpoint), dialect, likelihoods };
+  return {
+    version: TEXTS_VERSION,
+    checkpoint: await checkpointDigest(checkpoint),
+    dialect,
+    likelihoods,
+    texts,
+  };
 }
 
 async function requireTokenizer(checkpoint: OpenCheckpoint): Promise<Tokenizer> {

@@ -61,11 +61,17 @@ export class LiveClient {
     const stop = new AbortController();
     const headers = { "content-type": "application/json", accept: "application/json" };
     try {
-      const response = await fetch(where, {
+      const request: RequestInit = {
         ...init,
         headers: apiKey === undefined ? headers : { ...headers, authorization: `Bearer ${apiKey}` },
         redirect: "manual",
         signal: AbortSignal.any([timer, stop.signal, ...(signal ? [signal] : [])]),
+      };
+      const response = await fetch(where, request).catch((error: Error) => {
+        // a connection that was kept, and that the server closed as we used it
+        const { code } = (error.cause ?? {}) as { code?: unknown };
+        if (code === "UND_ERR_SOCKET" || code === "ECONNRESET") return fetch(where, request);
+        throw error;
       });
       if (response.status >= 300 && response.status < 400) {
         stop.abort();

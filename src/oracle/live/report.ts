@@ -83,11 +83,11 @@ function agreementLines(agreement: Agreement, table: Table): string[] {
 }
 
 export function likelihoodText(
-  { texts, checkpoint, dialect, likelihoods }: Likelihoods,
+  { version, checkpoint, dialect, likelihoods }: Likelihoods,
   table: Table,
 ): string {
   return [
-    `Harmony texts, version ${texts}, in ${dialect}; checkpoint ${checkpoint}`,
+    `Harmony texts, version ${version}, in ${dialect}; checkpoint ${checkpoint}`,
     "",
     likelihoodTable(likelihoods, table),
   ].join("\n");

@@ -48,7 +48,7 @@ export interface Explained {
 }
 
 /** Standard errors from which on one model is held to be nearer than another. */
-const SIGNIFICANT = 3;
+export const SIGNIFICANT = 3;
 
 /** Compares a server's log-probabilities with ours; where they differ by more than rounding, with those of known bugs. */
 export async function compareLogProbabilities(

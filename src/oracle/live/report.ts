@@ -1,6 +1,6 @@
 import type { Distance } from "./agreement.ts";
 import type { CheckReport, Likelihoods } from "./check.ts";
-import type { Agreement } from "./log-probabilities.ts";
+import { type Agreement, SIGNIFICANT } from "./log-probabilities.ts";
 import type { TextLikelihood } from "./reference.ts";
 import { WAY_NAMES } from "./scores.ts";
 
@@ -63,7 +63,14 @@ function agreementLines(agreement: Agreement, table: Table): string[] {
       `  Against that model it is within the noise: KL ${exponential(distance.kl)} instead of ${exponential(theirs.kl)}` +
         ` (nearer by ${nearerBy.toFixed(1)} standard errors over positions).`,
     );
-  } else lines.push("The server differs by more than rounding, and no known bug explains it.");
+  } else {
+    lines.push("The server differs by more than rounding, and no known bug explains it.");
+    if (nearest && nearest.nearerBy > SIGNIFICANT)
+      lines.push(
+        `  ${nearest.explanation.name} explains a part of it. Is the rest the server's quantisation? Then give --model the very`,
+        "  file that it has, or --dense q8_0.",
+      );
+  }
   if (explanations.length > 0) {
     lines.push(
       "",

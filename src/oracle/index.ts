@@ -1,4 +1,7 @@
 /** Checking runtimes: activations recorded, written, read and compared. */
-export { type Comparison, compare, noiseFloor, type PointDistance } from "./compare.ts";
+export { type CompareOptions, type Comparison, compare, type PointDistance } from "./compare.ts";
+export { type AnyTrace, type ReadAnyOptions, readAnyTrace } from "./formats/index.ts";
+export { mapNames, type NameMap, type ShapeHints } from "./names.ts";
+export { constantFloor, measuredFloor, type NoiseFloor, noiseFloor, type PointFloor } from "./noise-floor.ts";
 export { type Trace, type TraceOptions, trace, tracePoints } from "./trace.ts";
 export { readTrace, type TraceFile, writeTrace } from "./trace-file.ts";

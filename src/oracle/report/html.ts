@@ -1,0 +1,5 @@
+import type { Judged } from "./judged.ts";
+
+export function htmlReport({ conclusion }: Judged): string {
+  return conclusion;
+}

@@ -19,7 +19,13 @@ import { parseArgs } from "node:util";
 import { load } from "../src/generation/model.ts";
 import type { DialectName } from "../src/numerics/dialects.ts";
 import { type Comparison, compare } from "../src/oracle/compare.ts";
-import { groupOf, type Measured, type NoiseFloor, type noiseFloor } from "../src/oracle/noise-floor.ts";
+import {
+  groupOf,
+  type Measured,
+  type NoiseFloor,
+  type NoiseTable,
+  noiseFloor,
+} from "../src/oracle/noise-floor.ts";
 import { type Trace, trace } from "../src/oracle/trace.ts";
 import { readTrace } from "../src/oracle/trace-file.ts";
 import { PyTorch } from "./pytorch.ts";
@@ -43,11 +49,26 @@ const RUNS: readonly (readonly [DialectName, ("openai" | "transformers")?, strin
   ["bf16-openai", "openai", "bfloat16"], ["bf16-hf", "transformers", "bfloat16"],
 ]; // biome-ignore format: a table
 
+/** What a dialect rounds away: about the rms of its rounding of one value, or of one product for the integer ones. */
+const UNITS: Readonly<Record<DialectName, number>> = {
+  f64: 2e-8,
+  f32: 1e-7,
+  "bf16-openai": 2e-3,
+  "bf16-hf": 2e-3,
+  int16: 1e-5,
+  int8: 3e-3,
+};
+
 /** Nothing is judged while measuring: only flips that a correct run can't have would be. */
-const anything: NoiseFloor = {
-  dialects: ["?", "?"], source: "", flipShare: 1,
-  at: () => ({ median: Infinity, clean: Number.MAX_VALUE, downstream: Number.MAX_VALUE }),
-}; // biome-ignore format: one line a field
+function anything(a: DialectName, b: DialectName): NoiseFloor {
+  return {
+    dialects: [a, b],
+    source: "",
+    flipShare: 1,
+    at: () => ({ median: Infinity, clean: Number.MAX_VALUE, downstream: Number.MAX_VALUE }),
+    step: () => ({ unit: Math.hypot(UNITS[a], UNITS[b]), median: Infinity, worst: Infinity }),
+  };
+}
 
 interface Subject {
   readonly name: string;
@@ -58,6 +79,7 @@ interface Subject {
 const folder = await mkdtemp(join(tmpdir(), "measure-noise-"));
 const torch = new PyTorch(options.python);
 const figures = new Map<string, Map<string, number[][]>>(); // dialect → group → kind → depth
+const steps = new Map<string, Map<string, [number, number]>>(); // dialect → group → median, worst
 const flipShares = new Map<string, number>();
 const compared: { name: string; a: DialectName; b: DialectName; layers: number; comparison: Comparison }[] =
   [];
@@ -69,7 +91,7 @@ try {
 }
 await addWidth20b();
 await write();
-if (options.out.endsWith("noise-table.ts")) await check();
+check();
 
 async function subjects(): Promise<Subject[]> {
   const tokens = Number(options.tokens);
@@ -109,7 +131,7 @@ async function measure({ name, path, ids }: Subject): Promise<void> {
       await torch.run({ do: "trace", model: path, ids, source, dtype, out });
       other = (await readTrace(out)).trace;
     } else other = await run(path, dialect, ids);
-    const comparison = compare(other, truth, anything);
+    const comparison = compare(other, truth, anything(dialect, "f64"));
     note(dialect, comparison);
     for (const [b, trace] of runs)
       compared.push({
@@ -117,7 +139,7 @@ async function measure({ name, path, ids }: Subject): Promise<void> {
         a: dialect,
         b,
         layers: layersOf(truth),
-        comparison: slim(compare(other, trace, anything)),
+        comparison: slim(compare(other, trace, anything(dialect, b))),
       });
     compared.push({ name, a: dialect, b: "f64", layers: layersOf(truth), comparison: slim(comparison) });
     runs.push([dialect, other]);
@@ -134,7 +156,13 @@ function layersOf(trace: Trace): number {
 
 /** Without the tokens' errors, of which hundreds of comparisons would not fit into memory. */
 function slim(comparison: Comparison): Comparison {
-  return { ...comparison, points: comparison.points.map(({ tokenErrors: _, ...rest }) => rest) };
+  return {
+    ...comparison,
+    points: comparison.points.map(({ tokenErrors: _, tokenSignals: __, step, ...rest }) => ({
+      ...rest,
+      ...(step && { step: { ...step, ratios: new Float64Array() } }),
+    })),
+  };
 }
 
 async function run(path: string, dialect: DialectName, ids: readonly number[]): Promise<Trace> {
@@ -144,16 +172,23 @@ async function run(path: string, dialect: DialectName, ids: readonly number[]): 
 
 function note(dialect: string, { points, routing }: Comparison): void {
   const layers = points.filter(({ point }) => point.endsWith("attn.norm")).length;
-  for (const { point, noise } of points) {
+  for (const { point, noise, step } of points) {
     if (!noise) continue;
+    if (step) noteStep(dialect, groupOf(point).group, step.median, step.worst);
     const { group, layer = group === "embedding" ? 0 : layers } = groupOf(point);
     const index = DEPTHS.findLastIndex((depth) => depth <= layer);
-    [noise.median, noise.clean, Math.max(noise.downstream, noise.clean)].forEach((value, kind) =>
-      keep(dialect, group, kind, index, value),
-    );
+    const figures = [noise.median, noise.clean, Math.max(noise.downstream, noise.clean)];
+    for (const [kind, value] of figures.entries()) keep(dialect, group, kind, index, value);
   }
   if (routing.compared > 0)
     flipShares.set(dialect, Math.max(flipShares.get(dialect) ?? 0, routing.flips.length / routing.compared));
+}
+
+function noteStep(dialect: string, group: string, median: number, worst: number): void {
+  const groups = steps.get(dialect) ?? new Map<string, [number, number]>();
+  const before = groups.get(group) ?? [0, 0];
+  groups.set(group, [Math.max(before[0], median), Math.max(before[1], worst)]);
+  steps.set(dialect, groups);
 }
 
 function keep(dialect: string, group: string, kind: number, index: number, value: number): void {
@@ -175,16 +210,15 @@ async function addWidth20b(): Promise<void> {
     if (!source) continue;
     for (const [group, { all, median_token }] of Object.entries(groups)) {
       const index = /^(embedding|attn)/.test(group) ? 0 : 1;
-      [median_token, 3 * all, 3 * all].forEach((value, kind) =>
-        keep(source.replace("transformers", "hf"), group, kind, index, value),
-      );
+      for (const [kind, value] of [median_token, 3 * all, 3 * all].entries())
+        keep(source.replace("transformers", "hf"), group, kind, index, value);
     }
   }
 }
 
 /** Figures grow with depth, and no worst token is better than the median. */
 function table(): Record<string, Measured> {
-  const result: Record<string, Measured> = { f64: { flipShare: 0, points: {} } };
+  const result: Record<string, Measured> = { f64: { flipShare: 0, unit: UNITS.f64, steps: {}, points: {} } };
   for (const [dialect, groups] of figures) {
     const points: Record<string, number[][]> = {};
     for (const [group, kinds] of groups) {
@@ -194,7 +228,16 @@ function table(): Record<string, Measured> {
         rising.every((row) => row.slice(0, -1).every((x) => x === 0));
       points[group] = rising.map((row) => (flat ? row.slice(-1) : row).map((x) => Number(x.toPrecision(2))));
     }
-    result[dialect] = { flipShare: Number((flipShares.get(dialect) ?? 0).toPrecision(2)), points };
+    const rounded = [...steps.get(dialect)!].map(
+      ([group, pair]) => [group, pair.map((x) => Number(x.toPrecision(2)))] as const,
+    );
+    const flipShare = Number((flipShares.get(dialect) ?? 0).toPrecision(2));
+    result[dialect] = {
+      flipShare,
+      unit: UNITS[dialect as DialectName],
+      steps: Object.fromEntries(rounded),
+      points,
+    };
   }
   return result;
 }
@@ -218,28 +261,31 @@ export const MEASURED_DEPTHS: readonly number[] = ${JSON.stringify(DEPTHS)};
 export const FACTOR = ${FACTOR};
 `;
   await writeFile(options.out, source);
-  execFileSync("npx", ["biome", "check", "--write", options.out], { stdio: "ignore" });
+  if (options.out.includes("/src/"))
+    execFileSync("npx", ["biome", "check", "--write", options.out], { stdio: "ignore" });
 }
 
-/** How near each pair of correct runs comes to the floor of its two dialects. */
-async function check(): Promise<void> {
+/** How near each pair of correct runs comes to the floors of its two dialects. */
+function check(): void {
   const worst = new Map<string, { ratio: number; where: string }>();
-  const { noiseFloor: fresh } = (await import(`../src/oracle/noise-floor.ts?${Date.now()}`)) as {
-    noiseFloor: typeof noiseFloor;
-  };
+  const fresh: NoiseTable = { noise: table(), depths: DEPTHS };
   for (const { name, a, b, layers, comparison } of compared) {
-    const floor = fresh(a, b, layers);
+    const floor = noiseFloor(a, b, layers, fresh);
     const pair = [a, b].sort().join(" and ");
-    for (const { point, noise } of comparison.points) {
+    const note = (kind: string, ratio: number, where: string): void => {
+      const key = `${kind}, ${pair}`;
+      if (ratio > (worst.get(key)?.ratio ?? 0)) worst.set(key, { ratio, where });
+    };
+    for (const { point, noise, step } of comparison.points) {
       if (!noise) continue;
-      const limit = floor.at(point);
-      for (const kind of ["median", "clean", "downstream"] as const) {
-        const ratio = noise[kind] / limit[kind];
-        if (ratio > (worst.get(pair)?.ratio ?? 0))
-          worst.set(pair, { ratio, where: `${kind} of ${point}, ${name}` });
-      }
+      const [limit, stepLimit] = [floor.at(point), floor.step(point)];
+      for (const kind of ["median", "clean", "downstream"] as const)
+        note("points", noise[kind] / limit[kind], `${kind} of ${point}, ${name}`);
+      if (!step || !stepLimit) continue;
+      for (const kind of ["median", "worst"] as const)
+        note("steps", step[kind] / stepLimit[kind], `${kind} of ${point}, ${name}`);
     }
   }
-  for (const [pair, { ratio, where }] of [...worst].sort((x, y) => y[1].ratio - x[1].ratio))
-    console.log(`${pair}: at most ${ratio.toFixed(2)} of the floor (${where})`);
+  for (const [key, { ratio, where }] of [...worst].sort((x, y) => y[1].ratio - x[1].ratio))
+    console.log(`${key}: at most ${ratio.toFixed(2)} of the floor (${where})`);
 }

@@ -160,6 +160,7 @@ const UNJUDGED: NoiseFloor = {
   dialects: ["", ""],
   source: "",
   flipShare: 1,
+  step: () => undefined,
   at: () => ({ median: Number.MAX_VALUE, clean: Number.MAX_VALUE, downstream: Number.MAX_VALUE }),
 };
 

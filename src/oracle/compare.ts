@@ -4,6 +4,7 @@ import { compareLogits, type LogitsDistance } from "./logits.ts";
 import { constantFloor, groupOf, type NoiseFloor, type PointFloor } from "./noise-floor.ts";
 import { type Pairs, pairs, sampledPairs, slotPairs } from "./pairs.ts";
 import { compareRouting, type Flip, type Routing } from "./routing.ts";
+import { type Step, type StepFloor, stepOf } from "./steps.ts";
 import { type Trace, tracePoints } from "./trace.ts";
 import { ULP_BUCKETS, ulpBucket } from "./ulps.ts";
 
@@ -20,8 +21,12 @@ export interface PointDistance {
   readonly floor: PointFloor;
   /** What these two show: the figures that the floor is held against. */
   readonly noise?: PointFloor;
-  /** Relative rms error of each token, NaN where it wasn't compared. */
+  /** What its own operation makes of the errors of its inputs, where these were compared too, and what it may. */
+  readonly step?: Step & { readonly floor: StepFloor };
+  /** Relative rms error of each token, NaN where it wasn't compared; relative to the token's own rms or, if that is more, the median one's. */
   readonly tokenErrors?: Float64Array;
+  /** That rms. */
+  readonly tokenSignals?: Float64Array;
   /** How many values differ by no, at most 1, 2, 4 … units in the last place. */
   readonly ulps?: readonly number[];
   /** a ≈ factor · b, where that explains more than nine tenths of the error. */
@@ -78,15 +83,26 @@ export function compare(
   const layers = layersOf([...namesA, ...b.keys()]);
   const order = ["ids", ...tracePoints(layers)];
   const routing = compareRouting(a, b, layers, noiseFloor);
-  const points = order
+  const measured = order
     .filter((name) => namesA.has(name) && b.has(name))
     .map((name) => {
       const [x, y, printed] = [a.get(name), b.get(name)!, sampled.get(name)];
       const found = x ? pairs(name, x, y, slotPairs(name, a, b)) : sampledPairs(name, printed!, y);
       if (typeof found === "string") return failed(name, noiseFloor.at(name), found);
       if (/(^|\.)(ids|expert_ids)$/.test(name) && x) return compareIds(name, x, y, routing, noiseFloor);
-      return distance(name, x?.data ?? printed!.values, y, found, routing, noiseFloor, options, printed);
+      const values = x?.data ?? printed!.values;
+      const distance = measure(name, values, y, found, routing, noiseFloor, options, printed);
+      return { ...distance, explain: () => explain(values, y, found, distance) };
     });
+  const byName = new Map(measured.map((distance) => [distance.point, distance as PointDistance]));
+  const count = 1 + Math.max(-1, ...layers);
+  const points = measured.map(
+    ({ explain, ...distance }: PointDistance & { explain?: () => Partial<PointDistance> }) => {
+      if (!explain) return distance;
+      const judged = judge(distance, byName, b, routing, noiseFloor, count, sampled.get(distance.point));
+      return judged.firstToken === undefined ? judged : { ...judged, ...explain() };
+    },
+  );
   const [logitsA, logitsB] = [a.get("logits"), b.get("logits")];
   const logits = logitsA && logitsB && compareLogits(logitsA, logitsB);
   return {
@@ -175,7 +191,8 @@ function compareIds(
   };
 }
 
-function distance(
+/** The errors at a point, not yet judged. */
+function measure(
   point: string,
   a: HostTensor["data"],
   b: HostTensor,
@@ -185,13 +202,8 @@ function distance(
   { mantissaBits = 24 }: CompareOptions,
   printed?: SampledTensor,
 ): PointDistance {
-  const { group, layer = Number.MAX_SAFE_INTEGER } = groupOf(point);
-  // what follows the choice within a layer is touched by a flip of that very layer
-  const flipLayer = /^moe\.(expert_weights|out|residual)$/.test(group) ? layer : layer - 1;
-  const excluded = Uint8Array.from({ length: T }, (_, t) => (routing.flippedAt(t) <= flipLayer ? 1 : 0));
-  const firstFlipped = routing.firstFlipped(layer);
+  const excluded = flippedBefore(point, routing);
   const resolution = printed?.resolution ?? 0;
-
   const [errors, signals, counts] = [new Float64Array(T), new Float64Array(T), new Float64Array(T)];
   const sums = { error: 0, ab: 0, aa: 0, bb: 0 };
   const ulps = new Array<number>(ULP_BUCKETS).fill(0);
@@ -199,67 +211,157 @@ function distance(
   let maxAbsolute = 0;
   for (const run of runs()) {
     const t = run.token;
+    const counted = !excluded(t);
     for (let j = 0; j < run.length; j++) {
       const x = a[run.a + j]!;
       const y = b.data[run.b + j]!;
       if (x === y || (Number.isNaN(x) && Number.isNaN(y))) {
         if (!Number.isFinite(x)) continue; // masked scores
-      } else if (point.endsWith("scores") && Number.isFinite(x) !== Number.isFinite(y)) {
+      } else if (Number.isFinite(x) !== Number.isFinite(y) && !Number.isNaN(x - y)) {
         masks.differing++;
         if (Number.isFinite(x)) masks.shownByA++;
       }
-      let error = Math.abs(x - y);
-      ulps[ulpBucket(error, y, mantissaBits)]!++;
-      error = Math.max(0, error - resolution) + (Number.isNaN(error) ? Number.NaN : 0);
+      const raw = Math.abs(x - y);
+      ulps[ulpBucket(raw, y, mantissaBits)]!++;
+      const error = raw <= resolution ? 0 : raw - resolution;
       errors[t]! += error * error;
-      signals[t]! += y * y;
+      if (Number.isFinite(y)) signals[t]! += y * y;
       counts[t]!++;
       if (!(error <= maxAbsolute)) maxAbsolute = error;
-      if (excluded[t]) continue;
+      if (!counted) continue;
       sums.ab += x * y;
       sums.aa += x * x;
       sums.bb += y * y;
       sums.error += error * error;
     }
   }
-
-  const compared = counts.reduce((n, count) => n + (count > 0 ? 1 : 0), 0);
-  const signal = signals.reduce((x, y) => x + y, 0) / Math.max(1, compared);
-  const tokenErrors = errors.map((error, t) =>
-    counts[t] === 0 ? Number.NaN : error === 0 ? 0 : Math.sqrt(error / signal),
-  );
-  const relativeRms = sums.error === 0 ? 0 : Math.sqrt(sums.error / sums.bb);
-  const noise = figures(tokenErrors, excluded, counts, firstFlipped);
-  const floor = noiseFloor.at(point);
-  const judge = (t: number): boolean => counts[t]! > 0 && !excluded[t];
-  let firstToken: number | undefined;
-  if (Number.isFinite(floor.clean)) {
-    const beyond = (t: number): boolean =>
-      judge(t) && !(tokenErrors[t]! <= (t > firstFlipped ? floor.downstream : floor.clean));
-    firstToken = first(T, beyond);
-    if (!(noise.median <= floor.median))
-      firstToken ??= first(T, (t) => judge(t) && !(tokenErrors[t]! <= floor.median));
-  } else if (!(relativeRms <= floor.median))
-    firstToken = first(T, (t) => judge(t) && !(tokenErrors[t]! <= floor.median)) ?? 0;
-  if (printed?.sum !== undefined && firstToken === undefined && !sumFits(printed, b.data, floor))
-    firstToken = printed.firstToken;
-  const slope = sums.bb > 0 ? sums.ab / sums.bb : 1;
-  const unexplained = sums.aa - slope * sums.ab; // of a, by a multiple of b
+  const rms = signals.map((signal, t) => Math.sqrt(signal / Math.max(1, counts[t]!)));
+  const typical = [...rms].filter((_, t) => counts[t]! > 0).sort((x, y) => x - y);
+  const usual = typical[typical.length >> 1] ?? 0;
+  const tokenSignals = rms.map((signal) => Math.max(signal, usual));
+  const tokenErrors = errors.map((error, t) => {
+    if (counts[t] === 0) return Number.NaN;
+    const relative = error === 0 ? 0 : Math.sqrt(error / counts[t]!) / tokenSignals[t]!;
+    return Number.isNaN(relative) ? Number.POSITIVE_INFINITY : relative; // of NaN
+  });
   return {
     point,
-    relativeRms,
+    relativeRms: sums.error === 0 ? 0 : Math.sqrt(sums.error / sums.bb),
     maxAbsolute,
     cosine: sums.ab / Math.sqrt(sums.bb * sums.aa || 1),
-    firstToken,
-    floor,
-    noise,
+    firstToken: undefined,
+    floor: noiseFloor.at(point),
+    noise: figures(
+      tokenErrors,
+      excluded,
+      routing.firstFlipped(groupOf(point).layer ?? Number.MAX_SAFE_INTEGER),
+    ),
     tokenErrors,
+    tokenSignals,
     ulps,
-    ...(firstToken !== undefined && unexplained < sums.error / 10 && { factor: slope }),
-    ...(firstToken !== undefined && isOffset(a, b, runs, excluded, sums.error) && { offset: true }),
     ...(masks.differing > 0 && { masks }),
     ...(note && { note }),
   };
+}
+
+/** Tokens whose errors here come of another choice of experts: in a layer before or, behind the choice, in this one. */
+function flippedBefore(point: string, routing: Routing): (t: number) => boolean {
+  const { group, layer = Number.MAX_SAFE_INTEGER } = groupOf(point);
+  const last = /^moe\.(expert_weights|out|residual)$/.test(group) ? layer : layer - 1;
+  return (t) => routing.flippedAt(t) <= last;
+}
+
+/** Holds the errors against the floor: those of the step where its inputs are known, else those of the point. */
+function judge(
+  distance: PointDistance,
+  compared: ReadonlyMap<string, PointDistance>,
+  b: Trace,
+  routing: Routing,
+  noiseFloor: NoiseFloor,
+  layers: number,
+  printed: SampledTensor | undefined,
+): PointDistance {
+  const { point, floor, noise, relativeRms } = distance;
+  const tokenErrors = distance.tokenErrors!;
+  const { group, layer = Number.MAX_SAFE_INTEGER } = groupOf(point);
+  const stepFloor = printed ? undefined : noiseFloor.step(point);
+  if (stepFloor) {
+    const choice = /^moe\.(expert_weights|out)$/.test(group);
+    const step = stepOf(
+      distance,
+      compared,
+      b,
+      layers,
+      stepFloor.unit,
+      (t) => choice && routing.differs(layer, t),
+    );
+    if (step) {
+      const { ratios, median } = step;
+      const usual = median > stepFloor.median ? stepFloor.median : stepFloor.worst;
+      const firstToken = ratios.findIndex((ratio) => ratio > usual);
+      return {
+        ...distance,
+        step: { ...step, floor: stepFloor },
+        firstToken: firstToken < 0 ? undefined : firstToken,
+      };
+    }
+  }
+  const excluded = flippedBefore(point, routing);
+  const firstFlipped = routing.firstFlipped(layer);
+  const beyond = (t: number, limit: number): boolean =>
+    !Number.isNaN(tokenErrors[t]) && !excluded(t) && tokenErrors[t]! > limit;
+  let firstToken: number | undefined;
+  if (Number.isFinite(floor.clean)) {
+    firstToken = first(tokenErrors.length, (t) =>
+      beyond(t, t > firstFlipped ? floor.downstream : floor.clean),
+    );
+    if (noise!.median > floor.median)
+      firstToken ??= first(tokenErrors.length, (t) => beyond(t, floor.median));
+  } else if (!(relativeRms <= floor.median))
+    firstToken = first(tokenErrors.length, (t) => beyond(t, floor.median)) ?? 0;
+  if (printed?.sum !== undefined && firstToken === undefined && !sumFits(printed, b.get(point)!.data, floor))
+    firstToken = printed.firstToken;
+  return { ...distance, firstToken };
+}
+
+/** Whether A is a multiple of B, or B and the same vector at every token. */
+function explain(
+  a: HostTensor["data"],
+  b: HostTensor,
+  { runs }: Pairs,
+  { point }: PointDistance,
+): Partial<PointDistance> {
+  if (point.endsWith("scores")) {
+    const scale = fit(a, b, runs, false);
+    return scale.left < scale.error / 10 ? { factor: scale.factor } : {};
+  }
+  const scale = fit(a, b, runs, true);
+  return {
+    ...(scale.left < scale.error / 10 && { factor: scale.factor }),
+    ...(scale.offset > 0.9 * scale.error && { offset: true }),
+  };
+}
+
+/** Least squares: the factor, what it leaves of the error, and what one vector added at every token explains. */
+function fit(a: HostTensor["data"], b: HostTensor, runs: Pairs["runs"], offsets: boolean) {
+  let [ab, aa, bb, error, count] = [0, 0, 0, 0, 0];
+  const width = b.data.length / b.shape[0]!;
+  const means = new Float64Array(offsets && width <= 2 ** 16 ? width : 0);
+  for (const run of runs()) {
+    if (run.length === means.length) count++;
+    for (let j = 0; j < run.length; j++) {
+      const [x, y] = [a[run.a + j]!, b.data[run.b + j]!];
+      if (!Number.isFinite(x) || !Number.isFinite(y)) continue;
+      ab += x * y;
+      aa += x * x;
+      bb += y * y;
+      error += (x - y) ** 2;
+      if (run.length === means.length) means[j]! += x - y;
+    }
+  }
+  const factor = bb > 0 ? ab / bb : 1;
+  const offset = count < 3 ? 0 : means.reduce((sum, mean) => sum + mean * mean, 0) / count;
+  return { factor, left: aa - factor * ab, error, offset };
 }
 
 function first(T: number, holds: (t: number) => boolean): number | undefined {
@@ -270,15 +372,13 @@ function first(T: number, holds: (t: number) => boolean): number | undefined {
 /** The three figures of a floor. */
 function figures(
   tokenErrors: Float64Array,
-  excluded: Uint8Array,
-  counts: Float64Array,
+  excluded: (t: number) => boolean,
   firstFlipped: number,
 ): PointFloor {
-  const judged = [...tokenErrors.keys()].filter((t) => counts[t]! > 0 && !excluded[t]);
-  const error = (t: number): number =>
-    Number.isNaN(tokenErrors[t]) ? Number.POSITIVE_INFINITY : tokenErrors[t]!;
-  const worst = (tokens: readonly number[]): number => tokens.reduce((max, t) => Math.max(max, error(t)), 0);
-  const sorted = judged.map(error).sort((x, y) => x - y);
+  const judged = [...tokenErrors.keys()].filter((t) => !Number.isNaN(tokenErrors[t]) && !excluded(t));
+  const worst = (tokens: readonly number[]): number =>
+    tokens.reduce((max, t) => Math.max(max, tokenErrors[t]!), 0);
+  const sorted = judged.map((t) => tokenErrors[t]!).sort((x, y) => x - y);
   return {
     median: sorted[sorted.length >> 1] ?? 0,
     clean: worst(judged.filter((t) => t < firstFlipped)),
@@ -306,26 +406,6 @@ function sumFits(
   const rms = Math.sqrt(squares / Math.max(1, count));
   const relative = Number.isFinite(floor.clean) ? Math.max(floor.clean, floor.downstream) : floor.median;
   return Math.abs(sum! - total) <= count * (relative * rms + 2 ** -24 * (magnitude + rms)) + 1e-6;
-}
-
-/** Whether the difference is one vector, added at every token: nine tenths of its squares remain in its mean. */
-function isOffset(
-  a: HostTensor["data"],
-  b: HostTensor,
-  runs: Pairs["runs"],
-  excluded: Uint8Array,
-  error: number,
-): boolean {
-  const width = b.data.length / b.shape[0]!;
-  if (!(width <= 2 ** 16) || !Number.isFinite(error)) return false;
-  const mean = new Float64Array(width);
-  let count = 0;
-  for (const run of runs()) {
-    if (excluded[run.token] || run.length !== width) continue;
-    count++;
-    for (let j = 0; j < width; j++) mean[j]! += a[run.a + j]! - b.data[run.b + j]!;
-  }
-  return count > 2 && mean.reduce((sum, m) => sum + m * m, 0) / count > 0.9 * error;
 }
 
 export type { Flip };

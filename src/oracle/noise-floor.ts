@@ -1,5 +1,6 @@
 import type { Comparison } from "./compare.ts";
 import { FACTOR, MEASURED_DEPTHS, NOISE } from "./noise-table.ts";
+import type { StepFloor } from "./steps.ts";
 
 /**
  * How far two correct runs may lie apart at a point, in relative rms. Three figures, since a token that routing sent to another
@@ -17,6 +18,8 @@ export interface NoiseFloor {
   /** Where the figures come from, for reports. */
   readonly source: string;
   at(point: string): PointFloor;
+  /** What an operation may make of the errors of its inputs; where these are known, it alone counts. */
+  step(point: string): StepFloor | undefined;
   /** Largest share of tokens that a layer may send to other experts where no router logits tell whether it was a near tie. */
   readonly flipShare: number;
 }
@@ -28,6 +31,7 @@ export function constantFloor(x: number): NoiseFloor {
     dialects: ["?", "?"],
     source: `${x} everywhere, as asked for`,
     at: () => everywhere,
+    step: () => undefined,
     flipShare: x,
   };
 }
@@ -49,14 +53,15 @@ export function noiseFloor(
   dialectA: string | undefined,
   dialectB: string | undefined,
   layers = 24,
+  table: NoiseTable = { noise: NOISE, depths: MEASURED_DEPTHS },
 ): NoiseFloor {
   const dialects = [dialectA ?? "f32", dialectB ?? "f32"] as const;
-  const [a, b] = dialects.map((name) => NOISE[name] ?? NOISE["f32"]!) as [Measured, Measured];
+  const [a, b] = dialects.map((name) => table.noise[name] ?? table.noise["f32"]!) as [Measured, Measured];
   const figure = (measured: Measured, point: string, kind: number): number => {
     const { group, layer } = groupOf(point);
     const rows = measured.points[group];
     if (!rows) return 0;
-    return atDepth(rows[kind]!, layer ?? (group === "embedding" ? 0 : layers));
+    return atDepth(rows[kind]!, table.depths, layer ?? (group === "embedding" ? 0 : layers));
   };
   const both = (point: string, kind: number): number =>
     FACTOR * Math.max(STORED, Math.hypot(figure(a, point, kind), figure(b, point, kind)));
@@ -64,25 +69,44 @@ export function noiseFloor(
     dialects,
     source: `${FACTOR} times the largest distance between correct runs of ${dialects.join(" and ")}`,
     at: (point) => ({ median: both(point, 0), clean: both(point, 1), downstream: both(point, 2) }),
+    step(point) {
+      const { group } = groupOf(point);
+      const [x, y] = [a.steps[group] ?? [0, 0], b.steps[group] ?? [0, 0]];
+      const [median, worst] = [0, 1].map((kind) => Math.max(x[kind]!, y[kind]!)) as [number, number];
+      if (worst === 0) return undefined;
+      return { unit: Math.hypot(a.unit, b.unit), median: MEDIAN_FACTOR * median, worst: FACTOR * worst };
+    },
     flipShare: FACTOR * Math.max(0.002, a.flipShare, b.flipShare),
   };
 }
 
+/** The median token varies little from run to run. */
+const MEDIAN_FACTOR = 2;
+
 /** Traces hold float32, whatever they were computed in. */
 const STORED = 2 ** -24;
+
+/** What was measured: scripts/measure-noise.ts checks a new one before it is written. */
+export interface NoiseTable {
+  readonly noise: Readonly<Record<string, Measured>>;
+  readonly depths: readonly number[];
+}
 
 /** For each kind of point: median, clean and downstream, each at MEASURED_DEPTHS. */
 export interface Measured {
   readonly flipShare: number;
+  /** Median and worst token's ratio of a point's error to its inputs' and the unit, which the dialect rounds away. */
+  readonly steps: Readonly<Record<string, readonly number[]>>;
+  readonly unit: number;
   readonly points: Readonly<Record<string, readonly (readonly number[])[]>>;
 }
 
-function atDepth(values: readonly number[], layer: number): number {
+function atDepth(values: readonly number[], depths: readonly number[], layer: number): number {
   if (values.length === 1) return values[0]!;
-  const last = MEASURED_DEPTHS.length - 1;
-  let i = MEASURED_DEPTHS.findIndex((depth) => depth > layer) - 1;
+  const last = depths.length - 1;
+  let i = depths.findIndex((depth) => depth > layer) - 1;
   if (i < 0) i = last - 1;
-  const [from, to] = [MEASURED_DEPTHS[i]!, MEASURED_DEPTHS[i + 1]!];
+  const [from, to] = [depths[i]!, depths[i + 1]!];
   const slope = (values[i + 1]! - values[i]!) / (to - from);
   return Math.max(values[i]!, values[i]! + slope * (layer - from));
 }
@@ -93,8 +117,12 @@ function atDepth(values: readonly number[], layer: number): number {
  */
 export function measuredFloor(runs: readonly Comparison[], table: NoiseFloor, model: string): NoiseFloor {
   const largest = new Map<string, PointFloor>();
+  const steps = new Map<string, [number, number]>();
   for (const { points } of runs) {
-    for (const { point, noise } of points) {
+    for (const { point, noise, step } of points) {
+      const { group } = groupOf(point);
+      const [median, worst] = steps.get(group) ?? [0, 0];
+      if (step) steps.set(group, [Math.max(median, step.median), Math.max(worst, step.worst)]);
       const before = largest.get(point) ?? { median: 0, clean: 0, downstream: 0 };
       if (!noise) continue;
       const downstream = Math.max(before.downstream, noise.downstream, noise.clean);
@@ -109,6 +137,18 @@ export function measuredFloor(runs: readonly Comparison[], table: NoiseFloor, mo
     dialects: table.dialects,
     source: `${FACTOR} times what ${table.dialects.join(", ")} and f64 lie apart on this prompt, by ${model}`,
     flipShare: table.flipShare,
+    step(point) {
+      const [from, seen] = [table.step(point), steps.get(groupOf(point).group)];
+      if (!from || !seen) return from;
+      // the table is an upper bound; a prompt that happens to be quiet doesn't make a third of it noise
+      const within = (limit: number, measured: number): number =>
+        Math.min(limit, Math.max(limit / 3, measured));
+      return {
+        unit: from.unit,
+        median: within(from.median, MEDIAN_FACTOR * seen[0]),
+        worst: within(from.worst, FACTOR * seen[1]),
+      };
+    },
     at(point) {
       const from = table.at(point);
       const seen = largest.get(point) ?? from;

@@ -8,9 +8,11 @@ import type { Measured } from "./noise-floor.ts";
  * computed by this library and by PyTorch (gpt-oss 0.0.9, transformers 5.24.0), with golden/width20b's manifest for the real width.
  */
 export const NOISE: Readonly<Record<string, Measured>> = {
-  f64: { flipShare: 0, points: {} },
+  f64: { flipShare: 0, unit: 0, steps: {}, points: {} },
   f32: {
     flipShare: 0,
+    unit: 0,
+    steps: {},
     points: {
       embedding: [[0], [0], [0]],
       "attn.norm": [
@@ -127,6 +129,8 @@ export const NOISE: Readonly<Record<string, Measured>> = {
   },
   "bf16-openai": {
     flipShare: 0.051,
+    unit: 0,
+    steps: {},
     points: {
       embedding: [[0], [0], [0]],
       "attn.norm": [
@@ -243,6 +247,8 @@ export const NOISE: Readonly<Record<string, Measured>> = {
   },
   "bf16-hf": {
     flipShare: 0.15,
+    unit: 0,
+    steps: {},
     points: {
       embedding: [[0], [0], [0]],
       "attn.norm": [
@@ -359,6 +365,8 @@ export const NOISE: Readonly<Record<string, Measured>> = {
   },
   int16: {
     flipShare: 0,
+    unit: 0,
+    steps: {},
     points: {
       embedding: [[0], [0], [0]],
       "attn.norm": [
@@ -475,6 +483,8 @@ export const NOISE: Readonly<Record<string, Measured>> = {
   },
   int8: {
     flipShare: 0.042,
+    unit: 0,
+    steps: {},
     points: {
       embedding: [[0], [0], [0]],
       "attn.norm": [

@@ -22,6 +22,8 @@ export interface Routing {
   readonly flips: readonly Flip[];
   /** (layer, token) pairs of which both traces tell the experts. */
   readonly compared: number;
+  /** Whether the sets of experts differ. */
+  differs(layer: number, token: number): boolean;
   /** First layer in which a token's experts differ. */
   flippedAt(token: number): number;
   /** The first token that has flipped in a layer before this one: from there on, attention may carry it further. */
@@ -71,9 +73,11 @@ export function compareRouting(a: Trace, b: Trace, layers: readonly number[], fl
     }
     for (const token of found) firstLayer.set(token, layer);
   }
+  const differing = new Set(flips.map(({ layer, token }) => `${layer} ${token}`));
   return {
     flips,
     compared,
+    differs: (layer, token) => differing.has(`${layer} ${token}`),
     flippedAt: (token) => firstLayer.get(token) ?? Number.POSITIVE_INFINITY,
     firstFlipped,
   };

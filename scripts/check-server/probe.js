@@ -1,9 +1,9 @@
 // Loaded into the server under test (`node --expose-gc --import`): tells its parent what it holds after full collections, and
-// what time it has had of the processors.
+// what it has used of the machine.
 import { setTimeout } from "node:timers/promises";
 
 process.on("message", async (question) => {
-  if (question === "cpu") return process.send(process.cpuUsage());
+  if (question === "usage") return process.send(process.resourceUsage());
   // what WeakRefs and finalizers hold goes one round later than the rest
   for (let i = 0; i < 3; i++) {
     globalThis.gc();

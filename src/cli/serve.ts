@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
-import { load } from "../generation/model.ts";
+import { load, type Model } from "../generation/model.ts";
 import { invalid } from "../server/errors.ts";
 import type { BuiltInTools, Logger } from "../server/index.ts";
 import { isLoopback, LOOPBACK_HOSTS } from "../server/security.ts";
@@ -107,7 +107,7 @@ async function run(options: Options): Promise<void> {
   const { createServer, openStore, serve } = await loadServer();
   const { host, port, parallel, queue, grace, name, context } = options;
   await using model = await load(modelPath(options.model), loadOptions(options));
-  model.requireTokenizer();
+  if (!model.tokenizer) tellOfIds(model);
   const keyFromEnvironment = process.env["GPT_OSS_API_KEY"];
   const apiKeys = keyFromEnvironment ? [...options.apiKey, keyFromEnvironment] : options.apiKey;
   const id = name ?? (options.model === undefined ? "gpt-oss-small" : undefined);
@@ -150,6 +150,16 @@ async function run(options: Options): Promise<void> {
   await server.close(grace);
   await listening.stop();
   await store.close();
+}
+
+/** A damaged tokenizer is an error, none at all leaves something to serve. */
+function tellOfIds(model: Model): void {
+  try {
+    model.requireTokenizer();
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(`Warning: ${error.message} Without it only token ids are served, at /v1/completions.`);
+  }
 }
 
 /** Names and addresses that requests may have as their host; on a network any, unless some are named. */

@@ -402,7 +402,7 @@ function tokensFirst(tensor: HostTensor, T: number): HostTensor {
 function scoreLayout(point: string, { shape, data }: HostTensor): [string, HostTensor][] {
   const [heads, T, columns] = shape as [number, number, number];
   const isScores = point.endsWith("scores");
-  const open = isScores ? data.map((x) => (x < -1e30 ? Number.NEGATIVE_INFINITY : x)) : data;
+  const open = isScores ? data.map((x) => (x <= -9000 ? Number.NEGATIVE_INFINITY : x)) : data;
   if (shape.length !== 3 || columns !== T + 1) return [[point, { shape, data: open }]];
   const [kept, sink] = [new Float32Array(heads * T * T), new Float32Array(heads * T)];
   for (let row = 0; row < heads * T; row++) {

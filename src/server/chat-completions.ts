@@ -11,6 +11,7 @@ import {
   type ServedModel,
   type ServerContext,
   type ServerEnv,
+  tokenizerOf,
 } from "./context.ts";
 import {
   type AnswerFormat,
@@ -147,7 +148,7 @@ function start(context: ServerContext, info: RequestInfo, request: ChatRequest):
   const slots = context.admission.enter(info.client, signal, request.choices);
   const usage: ChatUsage = { prompt: prompt.length, cached: 0, generated: 0, reasoning: 0 };
   countPrompt(context, info, prompt.length);
-  const tokenizer = served.model.requireTokenizer();
+  const tokenizer = tokenizerOf(served);
   const choices = slots.map((slot, choice) => {
     const sampling = samplingOf(body, choice);
     const write = (signal: AbortSignal) =>

@@ -7,6 +7,7 @@ import {
   type ServedModel,
   type ServerContext,
   type ServerEnv,
+  tokenizerOf,
 } from "./context.ts";
 import { limitedTokenizer, maxTokensOf } from "./conversation.ts";
 import { invalid } from "./errors.ts";
@@ -114,6 +115,7 @@ function readRequest(context: ServerContext, body: CompletionBody): CompletionRe
   if (total > admission.capacity) {
     throw invalid("prompt", `'prompt': at most ${admission.capacity} generations a request, found ${total}.`);
   }
+  if ([body.stop ?? []].flat().some((text) => text !== "")) tokenizerOf(served);
   const { vocabSize } = served.model.config;
   const prompts = texts.map((prompt) => {
     const ids =

@@ -11,7 +11,7 @@ import { huggingFaceConfig, originalConfig, settingsJson } from "./settings.ts";
 import { SHAPES, type ShapeName } from "./shapes.ts";
 import type { Sink, SinkFile } from "./sink.ts";
 
-export { type GgufTokenizer, tokenizerFromJson } from "../gguf-keys.ts";
+export { type GgufTokenizer, type TokenizerJson, tokenizerFromJson } from "../gguf-keys.ts";
 export type { DenseType } from "./quantize.ts";
 export { SHAPES, type ShapeName } from "./shapes.ts";
 export { MemorySink, type Sink, type SinkFile } from "./sink.ts";

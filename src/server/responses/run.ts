@@ -4,7 +4,7 @@ import { complete } from "../../generation/chat.ts";
 import type { GenerateOptions } from "../../generation/generate.ts";
 import { type Message, renderMessage } from "../../harmony/index.ts";
 import type { ToolResult } from "../../tools/index.ts";
-import type { RequestInfo, ServedModel, ServerContext } from "../context.ts";
+import { type RequestInfo, type ServedModel, type ServerContext, tokenizerOf } from "../context.ts";
 import { limitedTokenizer, maxTokensOf } from "../conversation.ts";
 import { ApiError } from "../errors.ts";
 import { countCached, countPrompt } from "../measure.ts";
@@ -41,7 +41,7 @@ const CALL_LIMITS = { seconds: 130, characters: 32_000 };
  * @throws ApiError 400 if they are more than the context holds, even after `truncation: "auto"` has left out old turns
  */
 export function promptOf({ request, context, served, opening, conversation }: Job): number[] {
-  const tokenizer = served.model.requireTokenizer();
+  const tokenizer = tokenizerOf(served);
   const length = contextLength(context, served);
   const limit = length - Math.min(1024, Math.floor(length / 4));
   const ids =
@@ -64,7 +64,7 @@ export async function* generateOutput(
   signal: AbortSignal,
 ): AsyncGenerator<ResponseEvent, "completed" | "incomplete", void> {
   const { request, context, served, info, tools, opening, output } = job;
-  const tokenizer = served.model.requireTokenizer();
+  const tokenizer = tokenizerOf(served);
   const length = contextLength(context, served);
   const sampling = samplingOf(request);
   const said = [...job.conversation];

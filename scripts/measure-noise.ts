@@ -33,7 +33,7 @@ import { PyTorch } from "./pytorch.ts";
 const text = (value: string) => ({ type: "string", default: value }) as const;
 const { values: options } = parseArgs({
   options: {
-    ...{ seeds: text("2"), layers: text("24"), tokens: text("160") },
+    ...{ seeds: text("2"), layers: text("24"), tokens: text("128") },
     python: text(process.env["PYTHON"] ?? "python3"),
     out: text(fileURLToPath(new URL("../src/oracle/noise-table.ts", import.meta.url))),
   },
@@ -122,7 +122,7 @@ async function subjects(): Promise<Subject[]> {
 
 async function measure({ name, path, ids }: Subject): Promise<void> {
   const truth = await run(path, "f64", ids);
-  const runs: [DialectName, Trace][] = [];
+  const runs: [DialectName, Trace, string | undefined][] = [];
   for (const [dialect, source, dtype] of RUNS) {
     const start = performance.now();
     let other: Trace;
@@ -133,7 +133,9 @@ async function measure({ name, path, ids }: Subject): Promise<void> {
     } else other = await run(path, dialect, ids);
     const comparison = compare(other, truth, anything(dialect, "f64"));
     note(dialect, comparison);
-    for (const [b, trace] of runs)
+    // each dialect by two programs, and every dialect by this library's
+    const others = runs.filter(([b, , from]) => (source ? b === dialect : from === undefined));
+    for (const [b, trace] of others)
       compared.push({
         name,
         a: dialect,
@@ -142,7 +144,7 @@ async function measure({ name, path, ids }: Subject): Promise<void> {
         comparison: slim(compare(other, trace, anything(dialect, b))),
       });
     compared.push({ name, a: dialect, b: "f64", layers: layersOf(truth), comparison: slim(comparison) });
-    runs.push([dialect, other]);
+    runs.push([dialect, other, source]);
     const last = comparison.points.at(-2)?.noise;
     console.log(
       `${name}: ${source ?? "ours"} ${dialect}: norm ${last?.median.toExponential(1)} ${last?.clean.toExponential(1)} ${last?.downstream.toExponential(1)}, ${comparison.routing.flips.length} of ${comparison.routing.compared} flipped, ${((performance.now() - start) / 1000).toFixed(1)} s`,

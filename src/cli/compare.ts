@@ -73,7 +73,7 @@ async function run(pathA: string, pathB: string, options: Options): Promise<void
     b: summary(pathB, b, dialects[1]!),
     conclusion: conclusion(comparison),
   };
-  if (options.html !== undefined) await writeFile(options.html, htmlReport(judged));
+  if (options.html !== undefined) await writeFile(options.html, htmlReport(judged, b.trace.get("ids")?.data));
   console.log(
     options.json ? JSON.stringify(jsonReport(judged)) : terminalReport(judged, options.all ?? false, table),
   );

@@ -23,6 +23,9 @@ export function jsonReport({ comparison, a, b, conclusion }: Judged): object {
       cosine: point.cosine,
       noise: point.noise ?? null,
       floor: point.floor,
+      step: point.step
+        ? { median: point.step.median, worst: point.step.worst, floor: point.step.floor }
+        : null,
       severity: severity(point),
       ulps: point.ulps ?? null,
       flips: point.flips ?? null,

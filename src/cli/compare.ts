@@ -1,5 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
+import { openCheckpoint } from "../checkpoint/open.ts";
 import type { ModelConfig } from "../config.ts";
 import { UsageError } from "../errors.ts";
 import { load } from "../generation/model.ts";
@@ -98,8 +99,9 @@ async function readBoth(
 }
 
 async function configOf(path: string): Promise<ModelConfig> {
-  await using model = await load(modelPath(path), { dialect: "f32", tokenizer: false });
-  return model.config;
+  const checkpoint = await openCheckpoint(modelPath(path));
+  await checkpoint.close();
+  return checkpoint.config;
 }
 
 function sizesOf(config: ModelConfig): ShapeHints {

@@ -51,7 +51,7 @@ export function htmlReport(judged: Judged, ids: ArrayLike<number> = []): string 
 <div class="charts"><figure><figcaption>error by token</figcaption><svg id="tokens" role="img" aria-label="error by token"></svg></figure>
 <figure><figcaption>differences in units of the last place</figcaption><svg id="ulps" role="img" aria-label="histogram of differences"></svg></figure></div></section>
 <section><h2>Every point, every token</h2>
-<p>Points in forward order from top to bottom, tokens from left to right. Choose a row for its charts above.</p>
+<p>Points in forward order from top to bottom, with the layers' numbers; tokens from left to right. Choose a row for its charts above.</p>
 <div class="map"><canvas id="heat"></canvas></div></section>
 <section><h2>Errors through the layers</h2>
 <p class="legend"><i class="median"></i>median token <i class="worst"></i>worst token <i class="floor"></i>floor of the point</p>

@@ -42,10 +42,8 @@ export function drawPage(data: PageData): void {
   }));
   const columns = Math.max(1, ...rows.map(({ ratio }) => ratio.length));
   const ops = [...new Set(rows.filter(({ layer }) => layer !== null).map(({ op }) => op))];
-  let chosen = Math.max(
-    0,
-    rows.findIndex(({ agrees }) => !agrees),
-  );
+  const wrong = rows.findIndex(({ agrees }) => !agrees);
+  let chosen = wrong < 0 ? rows.length - 1 : wrong;
   const css = (name: string): string =>
     getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -109,6 +107,7 @@ export function drawPage(data: PageData): void {
   // ---- points × tokens
   const canvas = find<HTMLCanvasElement>("#heat");
   const tip = find<HTMLElement>("#tip");
+  const gutter = 26; // for the layers' numbers
   const rowHeight = rows.length > 150 ? 5 : rows.length > 60 ? 8 : 14;
 
   function drawHeat(): void {
@@ -118,7 +117,9 @@ export function drawPage(data: PageData): void {
     canvas.width = Math.round(width * scale);
     canvas.height = Math.round(rows.length * rowHeight * scale);
     const context = canvas.getContext("2d")!;
-    const cell = canvas.width / columns;
+    const left = gutter * scale;
+    const cell = (canvas.width - left) / columns;
+    context.font = `${10 * scale}px system-ui, sans-serif`;
     const height = rowHeight * scale;
     for (const [y, row] of rows.entries()) {
       for (let x = 0; x < columns; x++) {
@@ -130,6 +131,10 @@ export function drawPage(data: PageData): void {
           Math.ceil(cell),
           Math.ceil(height) - (rowHeight > 5 ? 1 : 0),
         );
+      }
+      if (row.layer !== null && row.layer !== rows[y - 1]?.layer) {
+        context.fillStyle = css("--dim");
+        context.fillText(String(row.layer), 4 * scale, y * height + 10 * scale);
       }
       if (y === chosen) {
         context.strokeStyle = css("--text");
@@ -145,7 +150,7 @@ export function drawPage(data: PageData): void {
       Math.max(0, Math.min(count - 1, Math.floor(value)));
     return {
       y: clamp((event.clientY - box.top) / rowHeight, rows.length),
-      x: clamp(((event.clientX - box.left) / box.width) * columns, columns),
+      x: clamp(((event.clientX - box.left - gutter) / (box.width - gutter)) * columns, columns),
     };
   }
 

@@ -69,7 +69,7 @@ export async function throughput(settings: Settings): Promise<Finding> {
           `${quantile(firsts, 0.5).toFixed(0)} ms (p95 ${quantile(firsts, 0.95).toFixed(0)}), ` +
           `${shown(cpus)} ms of a processor a token`,
       ),
-      `ratio: ${shown(ratios)} in ${ratios.length} rounds; ${failed} of ${question} streams failed`,
+      `ratio: ${shown(ratios)}, by processor time ${shown(one.cpus.map((cpu, i) => cpu / many.cpus[i]!))}, in ${ratios.length} rounds; ${failed} of ${question} streams failed`,
     ],
     faults: [...new Set(faults)].slice(0, 20),
   };

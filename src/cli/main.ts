@@ -5,6 +5,7 @@ import * as bench from "./bench.ts";
 import * as bisect from "./bisect.ts";
 import * as chat from "./chat.ts";
 import * as compare from "./compare.ts";
+import * as conformance from "./conformance.ts";
 import * as exporting from "./export.ts";
 import * as generate from "./generate.ts";
 import * as inspect from "./inspect.ts";
@@ -26,7 +27,7 @@ const program = new Command("gpt-oss")
 
 const commands = [
   ...[chat, generate, serve],
-  ...[trace, compare, bisect, replay, verify],
+  ...[trace, compare, bisect, replay, conformance, verify],
   ...[inspect, bench, synth, exporting],
 ];
 for (const command of commands) command.register(program);

@@ -15,6 +15,7 @@ import sys
 import torch
 import transformers
 from torch.overrides import TorchFunctionMode
+from transformers.models.gpt_oss.modeling_gpt_oss import GptOssRotaryEmbedding
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, f"{HERE}/../golden")
@@ -65,6 +66,7 @@ def run_quantised(folder, ids, levels):
 
 def run_float16(folder, ids):
     model, trace = load_model(folder, "transformers", "float32").half(), Trace()
+    model.model.rotary_emb = GptOssRotaryEmbedding(model.config)  # half() narrows its frequencies, too
     with torch.inference_mode(), record_transformers(model, trace):
         model(input_ids=torch.tensor([ids]), use_cache=False)
     return trace

@@ -4,6 +4,7 @@ import { GptOssError } from "../errors.ts";
 import * as bench from "./bench.ts";
 import * as chat from "./chat.ts";
 import * as compare from "./compare.ts";
+import * as diagnose from "./diagnose.ts";
 import * as generate from "./generate.ts";
 import * as inspect from "./inspect.ts";
 import * as serve from "./serve.ts";
@@ -21,7 +22,7 @@ const program = new Command("gpt-oss")
   .showHelpAfterError("(run with --help for the options)")
   .exitOverride();
 
-for (const command of [chat, generate, serve, trace, compare, verify, inspect, bench, synth])
+for (const command of [chat, generate, serve, trace, compare, diagnose, verify, inspect, bench, synth])
   command.register(program);
 for (const command of program.commands) command.option("--debug", "show stack traces").exitOverride();
 

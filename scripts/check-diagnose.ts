@@ -60,6 +60,7 @@ for (const key of new Set(cases.map(({ checkpoint, tokens }) => `${tokens} ${che
   await using laboratory = new Laboratory(checkpoint, Array.from(ids));
   for (const member of members) {
     const { trace } = await readTrace(join(folder, member.file));
+    if (process.env["DEBUG_CASES"]) console.log(member.file);
     const diagnosis = await diagnose(laboratory, trace.get("logits")!);
     const result = { case: member, grade: grade(member, diagnosis) };
     results.push(result);

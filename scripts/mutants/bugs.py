@@ -74,6 +74,7 @@ TRANSFORMERS = [
        ("second_half * cos + first_half * sin", "second_half * cos - first_half * sin")),
     hf("keys unrotated", "rope-keys-not-rotated",
        ("    k_embed = _apply_rotary_emb(k, cos, sin)\n", "    k_embed = k * (cos**2 + sin**2).sqrt().mean().to(k.dtype)\n")),
+    hf("frequencies in bf16", "rope-frequencies-bf16", rope_setup("        inv_freq = inv_freq.bfloat16().float()\n")),
     hf("window one short", "window-minus-1", mask_from("(k <= q) & (k > q - module.sliding_window + 1)")),
     hf("window one long", "window-plus-1", mask_from("(k <= q) & (k >= q - module.sliding_window)")),
     hf("plain causal mask everywhere", "window-none", mask_from("k <= q")),

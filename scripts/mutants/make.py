@@ -58,7 +58,9 @@ def logits_of(module, base, ids, dtype):
             return model(torch.tensor(ids, dtype=torch.int32))
         model = module.GptOssForCausalLM(copy.deepcopy(base.config)).to(torch.bfloat16).eval()  # bugs write into the config
         model.load_state_dict(base.state_dict())
-        return model.to(dtype)(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
+        model = model.to(dtype)
+        model.model.rotary_emb = module.GptOssRotaryEmbedding(model.config)  # frequencies as they were before the casts
+        return model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
 
 
 def bases(folder):
@@ -66,6 +68,16 @@ def bases(folder):
     original = load.load_openai(folder, torch.bfloat16)
     original.config = load.openai_config(folder)
     return {"transformers": hugging_face, "openai": original}
+
+
+def check_unpatched(base, ids, folder):
+    """A module without edits gives the bits of the package's own."""
+    for bug in CORRECT:
+        with torch.inference_mode():
+            ours = logits_of(patched(bug, folder), base[bug.source], ids, "bfloat16")
+            model = base[bug.source]
+            own = model(torch.tensor(ids, dtype=torch.int32)) if bug.source == "openai" else model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
+        assert torch.equal(ours, own), bug.source
 
 
 def main():
@@ -84,6 +96,7 @@ def main():
     def run(folder, name, bugs, lengths, square=False):
         vocab = load.read_config(folder)["vocab_size"]
         base = bases(folder)
+        check_unpatched(base, list(range(3, 43)), a.out)
         for tokens in lengths:
             ids = np.random.Generator(np.random.Philox(key=[7, tokens])).integers(3, vocab, tokens).tolist()
             for bug in bugs:
@@ -99,6 +112,7 @@ def main():
                         "checkpoint": folder, "name": name, "file": file, "bug": bug.name, "source": bug.source, "dtype": dtype,
                         "tokens": tokens, "answers": bug.answers, "together": bug.together,
                     })
+        tensors.write_json(f"{a.out}/cases.json", cases)
         print(name, len(cases), flush=True)
 
     for seed in range(a.first, a.first + max(a.seeds, a.correct_seeds)):
@@ -113,7 +127,6 @@ def main():
     if a.small:
         run(os.path.abspath(a.small), "small", BUGS, [a.tokens])
         run(os.path.abspath(a.small), "small", CORRECT, [5, 40, a.tokens])
-    tensors.write_json(f"{a.out}/cases.json", cases)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-import type { OpenCheckpoint } from "../checkpoint/open.ts";
+import type { ModelConfig } from "../config.ts";
 import type { EngineOptions } from "../engine/index.ts";
 import type { HostTensor } from "../engine/ops.ts";
 import { UsageError } from "../errors.ts";
@@ -6,7 +6,7 @@ import type { DialectName } from "../numerics/dialects.ts";
 import { type Contrast, contrast, decides, looksLike, score } from "./mutants/evidence.ts";
 import { MUTANTS, type Mutant } from "./mutants/index.ts";
 import { quantile, type Rows, rowDistances, rowsOf } from "./mutants/rows.ts";
-import { MutantRunner } from "./mutants/runner.ts";
+import { MutantRunner, type Subject } from "./mutants/runner.ts";
 
 /**
  * Which known bug explains a run's logits: they are compared with those of the correct model, and of every mutant of it.
@@ -68,14 +68,14 @@ const BF16: readonly DialectName[] = ["bf16-openai", "bf16-hf"];
 /** One checkpoint and prompt: what is computed for one diagnosis serves the next. */
 export class Laboratory implements AsyncDisposable {
   readonly ids: readonly number[];
-  readonly config: OpenCheckpoint["config"];
+  readonly config: ModelConfig;
   readonly #runner: MutantRunner;
   readonly #isLarge: boolean;
   readonly #rows = new Map<string, Promise<Rows>>();
   #vocab: number;
 
   /** @param checkpoint stays open */
-  constructor(checkpoint: OpenCheckpoint, ids: readonly number[], options: EngineOptions = {}) {
+  constructor(checkpoint: Subject, ids: readonly number[], options: EngineOptions = {}) {
     this.ids = ids;
     this.config = checkpoint.config;
     this.#runner = new MutantRunner(checkpoint, options);
@@ -124,13 +124,7 @@ export class Laboratory implements AsyncDisposable {
 }
 
 /** Number of weights that are not in the experts, roughly, and in them. */
-function sizeOf({
-  numLayers,
-  numExperts,
-  hiddenSize,
-  intermediateSize,
-  vocabSize,
-}: OpenCheckpoint["config"]): number {
+function sizeOf({ numLayers, numExperts, hiddenSize, intermediateSize, vocabSize }: ModelConfig): number {
   return vocabSize * hiddenSize + numLayers * numExperts * hiddenSize * intermediateSize * 3;
 }
 
@@ -247,9 +241,10 @@ export async function diagnose(
   let precision = await precisionBeside(best);
   let candidates = ranked;
 
-  // 4. two bugs
-  if (precision === undefined) {
-    const pair = await bestPair();
+  // 4. two bugs, where noise doesn't explain the rest or another mutant explains it better
+  if (precision === undefined || (best !== innocent && precision !== exact)) {
+    const starts = precision === undefined ? nearest(screened, rounding).slice(0, 3) : [best];
+    const pair = await bestPair(starts);
     const inItself = pair && (await precisionBeside(pair));
     if (pair && inItself !== undefined) {
       candidates = [pair, ...ranked];
@@ -257,10 +252,10 @@ export async function diagnose(
     }
   }
 
-  /** Starting from each of the nearest, the other that would mend most if effects simply added up. */
-  async function bestPair(): Promise<Suspect | undefined> {
+  /** Starting from each of these, the other that would mend most if effects simply added up. */
+  async function bestPair(starts: readonly Suspect[]): Promise<Suspect | undefined> {
     const found: Suspect[] = [];
-    for (const start of nearest(screened, rounding).slice(0, 3)) {
+    for (const start of starts) {
       const sums = screened
         .filter(({ mutants }) => mutants[0] !== start.mutants[0])
         .map((other) => {
@@ -269,7 +264,8 @@ export async function diagnose(
         });
       for (const { mutants } of nearest(sums, rounding).slice(0, 3)) {
         const pair = await suspect([...start.mutants, ...mutants], [dialect]);
-        if (decides(beside(pair, start))) found.push(pair);
+        const contrasted = beside(pair, start);
+        if (decides(contrasted) && contrasted.ratio <= 0.5) found.push(pair);
       }
     }
     return nearest(found, rounding)[0];

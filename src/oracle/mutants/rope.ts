@@ -1,6 +1,7 @@
 import type { ModelConfig, RopeConfig } from "../../config.ts";
 import type { Ops, RopeTable, Tensor } from "../../engine/ops.ts";
 import { concentration, inverseFrequencies, rampBounds, ropeTable } from "../../model/rope.ts";
+import { roundToBfloat16 } from "../../numerics/float.ts";
 import { type Change, computed, countedSinceEmbed, type Mutant, override } from "./mutant.ts";
 
 /** Positions: RoPE, YaRN and its concentration. Position 0 isn't rotated, so that most of these show from position 1 on. */
@@ -39,6 +40,14 @@ function rotated(
 /** Another table for each position. */
 function table(make: (T: number, config: ModelConfig, ops: Ops) => RopeTable): Change {
   return rotated((x, _table, _role, ops, config) => ops.rotate(x, make(x.shape[0]!, config, ops)));
+}
+
+function byPosition(T: number, make: (position: number) => RopeTable): RopeTable {
+  const parts = Array.from({ length: T }, (_, position) => make(position));
+  return {
+    cos: Float64Array.from(parts.flatMap(({ cos }) => [...cos])),
+    sin: Float64Array.from(parts.flatMap(({ sin }) => [...sin])),
+  };
 }
 
 function scaled({ cos, sin }: RopeTable, factor: number): RopeTable {
@@ -84,13 +93,7 @@ export const ROPE_MUTANTS: readonly Mutant[] = [
       const plain = { ...config, rope: { ...config.rope, factor: 1 } };
       const at = ({ rope, ...rest }: ModelConfig, positions: number[]): RopeTable =>
         ropeTable(frequenciesOf({ rope, ...rest }, ops), rope, positions, ops.dialect);
-      const parts = Array.from({ length: T }, (_, p) =>
-        at(p < config.rope.originalContextLength ? plain : config, [p]),
-      );
-      return {
-        cos: Float64Array.from(parts.flatMap(({ cos }) => [...cos])),
-        sin: Float64Array.from(parts.flatMap(({ sin }) => [...sin])),
-      };
+      return byPosition(T, (p) => at(p < config.rope.originalContextLength ? plain : config, [p]));
     }),
   },
   {
@@ -247,6 +250,37 @@ export const ROPE_MUTANTS: readonly Mutant[] = [
         x,
         of === "q" ? table : { cos: table.cos.map(() => scale), sin: table.sin.map(() => 0) },
       );
+    }),
+  },
+  {
+    name: "rope-frequencies-bf16",
+    family: "rope",
+    description: "RoPE's frequencies are rounded to bfloat16.",
+    seen: "model.to(bfloat16) casts the buffer inv_freq along with the weights",
+    fix: "Keep frequencies and angles in float32; round cos and sin at the end, if at all.",
+    from: () => 1,
+    change: table((T, config, ops) =>
+      ropeTable(
+        frequenciesOf(config, ops).map(roundToBfloat16),
+        config.rope,
+        [...Array(T).keys()],
+        ops.dialect,
+      ),
+    ),
+  },
+  {
+    name: "rope-angles-bf16",
+    family: "rope",
+    description: "RoPE's angles, position times frequency, are rounded to bfloat16.",
+    seen: "positions or tables in the model's precision: whole numbers beyond 256 don't fit",
+    fix: "Keep frequencies and angles in float32; round cos and sin at the end, if at all.",
+    from: () => 1,
+    change: table((T, config, ops) => {
+      const frequencies = frequenciesOf(config, ops);
+      return byPosition(T, (p) => {
+        const angles = frequencies.map((frequency) => roundToBfloat16(p * frequency));
+        return ropeTable(angles, config.rope, [1], ops.dialect);
+      });
     }),
   },
   {

@@ -1,10 +1,11 @@
 /**
  * Measures how many tokens a second sequences have together that are decoded at the same time.
  *
- *     npx tsx scripts/bench-batch.ts [MODEL] [--sequences 1,4,16] [--prompt N] [--gen N] [--rounds N] [--dialect D] [--threads N] [--json]
+ *     npx tsx scripts/bench-batch.ts [MODEL] [--sequences 1,4,16] [--prompt N] [--gen N] [--rounds N] [--seconds N] [--dialect D] [--threads N] [--json]
  *
  * Each sequence has a prompt of its own and is drawn at temperature 1. The numbers of sequences take turns round by round;
- * ratios are taken within a round, since what a virtual machine gives changes from minute to minute. `passes` computes the same with
+ * ratios are taken within a round, since what a virtual machine gives changes from minute to minute. Without `--gen`, small models
+ * generate 64 tokens, large ones 8. There are as many rounds as fit into `--seconds`, `--rounds` at most. `passes` computes the same with
  * nothing between the passes: no sampling, no text.
  */
 import { parseArgs } from "node:util";
@@ -15,20 +16,27 @@ const { values, positionals } = parseArgs({
   options: {
     sequences: { type: "string", default: "1,4,16" },
     prompt: { type: "string", default: "32" },
-    gen: { type: "string", default: "64" },
+    gen: { type: "string" },
     rounds: { type: "string", default: "5" },
+    seconds: { type: "string", default: "90" },
     dialect: { type: "string", default: "int16" },
     threads: { type: "string" },
     json: { type: "boolean", default: false },
   },
 });
 const counts = values.sequences.split(",").map(Number);
-const [prompt, gen, rounds] = [Number(values.prompt), Number(values.gen), Number(values.rounds)];
+const [prompt, rounds, seconds] = [values.prompt, values.rounds, values.seconds].map(Number) as [
+  number,
+  number,
+  number,
+];
 
 await using model = await load(positionals[0] ?? "golden/small", {
   dialect: values.dialect as "int16" | "int8",
   ...(values.threads && { threads: Number(values.threads) }),
 });
+
+const gen = Number(values.gen ?? (model.config.hiddenSize < 1024 ? 64 : 8));
 
 const ids = (salt: number): number[] =>
   Array.from(
@@ -67,7 +75,11 @@ const measures = { generating, passes };
 const results = Object.entries(measures).flatMap(([name, measure]) =>
   counts.map((count) => ({ name, count, measure, rates: [] as number[], ratios: [] as number[] })),
 );
+const start = performance.now();
+let longest = 0;
 for (let round = -1; round < rounds; round++) {
+  const begin = performance.now();
+  if (round > 0 && begin - start + longest > seconds * 1000) break;
   for (const result of results) {
     const rate = await result.measure(model, result.count);
     if (round >= 0) result.rates.push(rate); // the first one warms up
@@ -76,6 +88,7 @@ for (let round = -1; round < rounds; round++) {
     const one = results.find(({ name }) => name === result.name)!;
     result.ratios.push(result.rates.at(-1)! / one.rates.at(-1)!);
   }
+  longest = Math.max(longest, performance.now() - begin);
 }
 
 if (values.json) console.log(JSON.stringify(results));

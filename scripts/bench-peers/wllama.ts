@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import ts from "typescript";
+import { transformWithEsbuild } from "vite";
 import { type Measurement, type Program, type Task, WARM_UP } from "./measurement.ts";
 import type { PageResult, PageTask } from "./page.ts";
 
@@ -120,8 +120,7 @@ async function serve(): Promise<Server> {
 
 async function javascript(name: string): Promise<string> {
   const text = await readFile(fileURLToPath(new URL(name, import.meta.url)), "utf8");
-  const compilerOptions = { target: ts.ScriptTarget.ESNext, module: ts.ModuleKind.ESNext };
-  return ts.transpileModule(text, { compilerOptions }).outputText;
+  return (await transformWithEsbuild(text, name)).code;
 }
 
 function portOf(server: Server): number {

@@ -39,10 +39,18 @@ export class Served implements AsyncDisposable {
     return usage as NodeJS.MemoryUsage;
   }
 
-  async cpuSeconds(): Promise<number> {
-    this.#child.send("cpu");
-    const [{ user, system }] = await once(this.#child, "message");
-    return (user + system) / 1e6;
+  /** Writes a heap snapshot; returns its file. */
+  async snapshot(file: string): Promise<string> {
+    this.#child.send({ snapshot: file });
+    await once(this.#child, "message");
+    return file;
+  }
+
+  /** Processor time so far, and the most that was ever resident, in bytes. */
+  async usage(): Promise<{ cpuSeconds: number; peakBytes: number }> {
+    this.#child.send("usage");
+    const [{ userCPUTime, systemCPUTime, maxRSS }] = await once(this.#child, "message");
+    return { cpuSeconds: (userCPUTime + systemCPUTime) / 1e6, peakBytes: maxRSS * 1024 };
   }
 
   kill(signal: NodeJS.Signals): void {

@@ -1,14 +1,15 @@
 // Loaded into the server under test (`node --expose-gc --import`): tells its parent what it holds after full collections, and
-// what time it has had of the processors.
+// what it has used of the machine.
 import { setTimeout } from "node:timers/promises";
+import { writeHeapSnapshot } from "node:v8";
 
 process.on("message", async (question) => {
-  if (question === "cpu") return process.send(process.cpuUsage());
+  if (question === "usage") return process.send(process.resourceUsage());
   // what WeakRefs and finalizers hold goes one round later than the rest
   for (let i = 0; i < 3; i++) {
     globalThis.gc();
     await setTimeout(20);
   }
-  process.send(process.memoryUsage());
+  process.send(question === "memory" ? process.memoryUsage() : writeHeapSnapshot(question.snapshot));
 });
 process.channel.unref(); // the server ends as it would without

@@ -12,8 +12,19 @@ export interface Settings {
   /** Whether the model can chat; if not, it gets random ids, and its text is nobody's business. */
   readonly chats: boolean;
   readonly clients: number;
+  /** At most; fewer where they would take more than `seconds`. */
   readonly rounds: number;
+  readonly seconds: number;
+  /** What is asked of a model that can't chat. */
+  readonly ids: Ids;
   readonly requests: number;
+}
+
+export interface Ids {
+  /** Tokens in a prompt, and in the answer. */
+  readonly prompt: number;
+  readonly answer: number;
+  readonly vocabSize: number;
 }
 
 export function quantile(values: readonly number[], q: number): number {
@@ -25,6 +36,11 @@ export function quantile(values: readonly number[], q: number): number {
 export function shown(values: readonly number[]): string {
   const [middle, low, high] = [0.5, 0, 1].map((q) => Number(quantile(values, q).toPrecision(3)));
   return `${middle} (${low}–${high})`;
+}
+
+/** A prompt of pseudo-random ids, another one for each `i`. */
+export function idsOf(i: number, { prompt, vocabSize }: Ids): number[] {
+  return Array.from({ length: prompt }, (_, at) => (Math.imul(at + 1, 0x9e3779b1 + 2 * i) >>> 8) % vocabSize);
 }
 
 export function megabytes(bytes: number): string {

@@ -1,5 +1,5 @@
 import { Served } from "./child.ts";
-import type { Finding, Settings } from "./report.ts";
+import { type Finding, idsOf, type Settings } from "./report.ts";
 
 /** SIGTERM while every client has a stream: with time, all end well; without, all are told, and the process ends at once. */
 export async function shutdown(settings: Settings): Promise<Finding> {
@@ -18,7 +18,7 @@ export async function shutdown(settings: Settings): Promise<Finding> {
   };
 }
 
-async function stop({ serve, chats, clients }: Settings, grace: number) {
+async function stop({ serve, chats, clients, ids }: Settings, grace: number) {
   await using server = await Served.start([...serve, "--grace", String(grace)]);
   const { client } = server;
   const faults: string[] = [];
@@ -30,14 +30,14 @@ async function stop({ serve, chats, clients }: Settings, grace: number) {
       first = false;
       return false;
     };
-    const body = { stream: true, seed: i, max_tokens: 64, temperature: 1 };
+    const body = { stream: true, seed: i, max_tokens: chats ? 64 : ids.answer, temperature: 1 };
     return chats
       ? client.create(
           "chat/completions",
           { ...body, messages: [{ role: "user", content: `Count the letters of number ${i}` }] },
           { cutWhen },
         )
-      : client.create("completions", { ...body, prompt: [1, 2, 3 + i] }, { cutWhen });
+      : client.create("completions", { ...body, prompt: idsOf(i, ids) }, { cutWhen });
   });
   while (begun < clients) await new Promise((resolve) => setTimeout(resolve, 5));
   const start = performance.now();

@@ -24,6 +24,8 @@ export interface OpenCheckpoint extends Checkpoint {
   readonly gguf?: GgufMetadata;
   /** A JSON file beside the weights, such as tokenizer.json; undefined if there is none. */
   readJson(name: string): Promise<unknown>;
+  /** The same for a text file. */
+  readText(name: string): Promise<string | undefined>;
 }
 
 /**
@@ -136,7 +138,8 @@ async function openSafetensors(opened: OpenFiles): Promise<OpenCheckpoint> {
     weights,
     tensors,
     files: opened.all,
-    readJson: (name) => readCompanion(opened.folder, name),
+    readJson: (name) => readCompanion(opened.folder, name, readJson),
+    readText: (name) => readCompanion(opened.folder, name, readText),
     close: () => opened.close(),
   };
 }
@@ -175,40 +178,53 @@ async function openGguf(opened: OpenFiles, name: string): Promise<OpenCheckpoint
     tensors,
     files: opened.all,
     gguf: metadata,
-    readJson: (name) => readCompanion(opened.folder, name),
+    readJson: (name) => readCompanion(opened.folder, name, readJson),
+    readText: (name) => readCompanion(opened.folder, name, readText),
     close: () => opened.close(),
   };
 }
 
 /** OpenAI's original/ lies within the folder that has the tokenizer. */
-async function readCompanion(folder: Folder, name: string): Promise<unknown> {
-  if (folder.names.includes(name)) return readJson(folder, name);
+async function readCompanion<T>(
+  folder: Folder,
+  name: string,
+  read: (folder: Folder, name: string) => Promise<T>,
+): Promise<T | undefined> {
+  if (folder.names.includes(name)) return read(folder, name);
   const around = await folder.around?.();
-  return around?.names.includes(name) ? readJson(around, name) : undefined;
+  return around?.names.includes(name) ? read(around, name) : undefined;
 }
 
 async function readJson(folder: Folder, name: string): Promise<unknown> {
+  return parse(folder, name, "not a JSON file", JSON.parse);
+}
+
+async function readText(folder: Folder, name: string): Promise<string> {
+  return parse(folder, name, "not a text file", (text) => text);
+}
+
+async function parse<T>(folder: Folder, name: string, what: string, read: (text: string) => T): Promise<T> {
   const file = await folder.open(name);
   const where = `${folder.location}/${name}`;
   try {
-    if (file.size > MAX_JSON) {
+    if (file.size > MAX_TEXT) {
       throw new CheckpointError("too long", {
         where,
-        expected: `at most ${MAX_JSON} bytes`,
+        expected: `at most ${MAX_TEXT} bytes`,
         found: file.size,
       });
     }
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(await file.read(0, file.size)));
+    return read(new TextDecoder("utf-8", { fatal: true }).decode(await file.read(0, file.size)));
   } catch (cause) {
     if (cause instanceof CheckpointError) throw cause;
-    throw new CheckpointError("not a JSON file", { where, found: (cause as Error).message, cause });
+    throw new CheckpointError(what, { where, found: (cause as Error).message, cause });
   } finally {
     await file.close();
   }
 }
 
 /** A config.json has 2 KB, the tokenizer.json of gpt-oss 28 MB. */
-const MAX_JSON = 2 ** 26;
+const MAX_TEXT = 2 ** 26;
 
 function isSafetensors(name: string): boolean {
   return name.endsWith(".safetensors") && !name.startsWith(".");

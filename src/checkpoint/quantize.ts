@@ -21,8 +21,12 @@ export function quantizeDense(weights: WeightSources): WeightSources {
   };
 }
 
-/** @throws CheckpointError on reading a row with a value that is not finite, or too large for a float16 scale */
-function quantized(weight: WeightSource): WeightSource {
+/**
+ * One such matrix.
+ *
+ * @throws CheckpointError on reading a row with a value that is not finite, or too large for a float16 scale
+ */
+export function quantized(weight: WeightSource): WeightSource {
   const { name, encoding, matrices, rows, cols } = weight;
   if (encoding === "q8_0" || encoding === "mxfp4" || cols % 32 !== 0) return weight;
   const form = { name, encoding: "q8_0", matrices, rows, cols, quantizedFrom: weight } as const;

@@ -23,10 +23,10 @@ export function modelPath(model: string | undefined): string {
   });
 }
 
-function dialectOption(): Option {
-  return new Option("--dialect <name>", "rounding points to follow")
-    .choices(Object.keys(DIALECTS))
-    .default("int16");
+function dialectOption(fallback?: string): Option {
+  const about = `rounding points to follow${fallback ? ` (default: ${fallback})` : ""}`;
+  const option = new Option("--dialect <name>", about).choices(Object.keys(DIALECTS));
+  return fallback ? option : option.default("int16");
 }
 
 export function modelOption(): Option {
@@ -49,9 +49,10 @@ export interface EngineFlags {
   dense?: "q8_0";
 }
 
-export function engineFlags(command: Command): Command {
+/** @param defaults what the command takes for a dialect that isn't given, in words; int16 where it says nothing */
+export function engineFlags(command: Command, defaults: { dialect?: string } = {}): Command {
   return command
-    .addOption(dialectOption())
+    .addOption(dialectOption(defaults.dialect))
     .addOption(
       new Option("--engine <name>", "what computes int16 and int8 (default: simd)").choices([
         "simd",

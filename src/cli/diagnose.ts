@@ -6,9 +6,9 @@ import type { HostTensor } from "../engine/ops.ts";
 import { UsageError } from "../errors.ts";
 import type { DialectName } from "../numerics/dialects.ts";
 import { type Candidate, type Diagnosis, diagnose, Laboratory } from "../oracle/diagnose.ts";
+import { readAnyTrace } from "../oracle/formats/index.ts";
 import { type Mutant, mutantsMatching } from "../oracle/mutants/index.ts";
 import { promptToShowAll } from "../oracle/mutants/prompt.ts";
-import { readTrace } from "../oracle/trace-file.ts";
 import { byteSize, integer, modelPath, readIds } from "./arguments.ts";
 import { table } from "./terminal.ts";
 
@@ -70,7 +70,7 @@ async function withCheckpoint(
     return;
   }
   if (theirs === undefined) throw new UsageError("no logits to diagnose", { expected: "MODEL THEIRS" });
-  const { trace, metadata } = await readTrace(theirs);
+  const { trace, metadata } = await readAnyTrace(theirs);
   const logits = trace.get("logits");
   if (!logits)
     throw new UsageError("the file has no logits", { where: theirs, expected: "a tensor `logits`" });

@@ -2,11 +2,15 @@
 import { Command, CommanderError } from "commander";
 import { GptOssError } from "../errors.ts";
 import * as bench from "./bench.ts";
+import * as bisect from "./bisect.ts";
 import * as chat from "./chat.ts";
 import * as compare from "./compare.ts";
+import * as conformance from "./conformance.ts";
 import * as diagnose from "./diagnose.ts";
+import * as exporting from "./export.ts";
 import * as generate from "./generate.ts";
 import * as inspect from "./inspect.ts";
+import * as replay from "./replay.ts";
 import * as serve from "./serve.ts";
 import * as synth from "./synth.ts";
 import * as trace from "./trace.ts";
@@ -22,8 +26,12 @@ const program = new Command("gpt-oss")
   .showHelpAfterError("(run with --help for the options)")
   .exitOverride();
 
-for (const command of [chat, generate, serve, trace, compare, diagnose, verify, inspect, bench, synth])
-  command.register(program);
+const commands = [
+  ...[chat, generate, serve],
+  ...[trace, compare, diagnose, bisect, replay, conformance, verify],
+  ...[inspect, bench, synth, exporting],
+];
+for (const command of commands) command.register(program);
 for (const command of program.commands) command.option("--debug", "show stack traces").exitOverride();
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

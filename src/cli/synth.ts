@@ -9,11 +9,12 @@ import {
   type ShapeName,
   type SynthOptions,
   synthesize,
+  type TokenizerJson,
   tokenizerFromJson,
 } from "../checkpoint/synth/index.ts";
 import { FolderSink } from "../checkpoint/synth/sink-node.ts";
 import { UsageError } from "../errors.ts";
-import { o200kHarmonySpecials } from "../tokenizer/index.ts";
+import { madeUpTokenizer } from "../tokenizer/index.ts";
 import { integer, SMALL_CHECKPOINT } from "./arguments.ts";
 
 interface Options {
@@ -54,21 +55,21 @@ async function run(options: Options): Promise<void> {
   if (dense !== undefined && format !== "gguf") {
     throw new UsageError("--dense goes with --format gguf", { hint: "The other formats have BF16 only." });
   }
-  const tokenizer = shape === "nano" ? await smallTokenizer() : undefined;
+  const tokenizer = await tokenizerFor(shape);
   const started = performance.now();
   const synth: SynthOptions = {
     ...{ shape, format, seed: options.seed },
     ...(layers === undefined ? {} : { layers }),
     ...(dense === undefined ? {} : { dense }),
     ...(options.sparse && { sparse: true }),
-    tokenizer: tokenizer?.gguf ?? specialTokens(SHAPES[shape].vocabSize),
+    tokenizer: tokenizer.gguf,
   };
   const sink = await FolderSink.create(out, bytesOnDisk(synth));
   const onInterrupt = (): void => void sink.abandon().finally(() => process.exit(130));
   process.once("SIGINT", onInterrupt);
   try {
     const result = await synthesize(sink, { ...synth, onProgress: progressBar() });
-    const extra = format === "gguf" ? [] : (tokenizer?.files ?? []);
+    const extra = format === "gguf" ? [] : tokenizer.files;
     for (const { name, bytes } of extra) {
       const file = await sink.create(name);
       await file.write(bytes);
@@ -77,7 +78,7 @@ async function run(options: Options): Promise<void> {
     await sink.finish();
     const seconds = (performance.now() - started) / 1000;
     const files = [...result.files, ...extra.map(({ name, bytes }) => ({ name, bytes: bytes.length }))];
-    report(options, files, seconds, tokenizer !== undefined);
+    report(options, files, seconds);
   } catch (error) {
     await sink.abandon();
     throw error;
@@ -87,57 +88,61 @@ async function run(options: Options): Promise<void> {
 }
 
 function report(
-  { out, json }: Options,
+  { out, json, shape }: Options,
   files: readonly { name: string; bytes: number }[],
   seconds: number,
-  tokenizer: boolean,
 ): void {
   const bytes = totalBytes(files);
   if (json) {
-    console.log(JSON.stringify({ out, files, bytes, seconds, tokenizer }));
+    console.log(JSON.stringify({ out, files, bytes, seconds }));
     return;
   }
   for (const file of files) console.log(`${String(file.bytes).padStart(14)}  ${join(out, file.name)}`);
   console.log(`${String(bytes).padStart(14)}  bytes in ${seconds.toFixed(1)} s`);
-  if (!tokenizer) {
-    console.log(
-      "No tokenizer for this vocabulary is at hand: use --ids, or put the published tokenizer.json there.",
-    );
-  }
+  if (shape !== "nano")
+    console.log("Its tokenizer is made up, too: its ids of a text aren't o200k_harmony's.");
 }
 
 function totalBytes(files: readonly { bytes: number }[]): number {
   return files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** The small checkpoint's tokenizer, which has the nano shape's vocabulary; undefined where that isn't installed. */
-async function smallTokenizer(): Promise<
-  { files: { name: string; bytes: Uint8Array }[]; gguf: GgufTokenizer } | undefined
-> {
-  try {
-    const files = await Promise.all(
-      ["tokenizer.json", "tokenizer_config.json"].map(async (name) => ({
-        name,
-        bytes: new Uint8Array(await readFile(join(SMALL_CHECKPOINT, name))),
-      })),
-    );
-    return {
-      files,
-      gguf: tokenizerFromJson(JSON.parse(new TextDecoder().decode(files[0]!.bytes)), SHAPES.nano.vocabSize),
-    };
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
+interface SynthTokenizer {
+  readonly files: readonly { name: string; bytes: Uint8Array }[];
+  readonly gguf: GgufTokenizer;
 }
 
-/** The published vocabulary's special tokens, as in published files; its ordinary tokens aren't at hand. */
-export function specialTokens(vocabSize: number): GgufTokenizer {
-  const added_tokens = [...o200kHarmonySpecials()]
-    .map(([name, id]) => ({ id, content: id === 200018 ? "<|endofprompt|>" : name }))
-    .filter(({ id }) => id <= 200018 && id < vocabSize); // fillers from there on
-  return tokenizerFromJson({ model: { vocab: {}, merges: [] }, added_tokens }, vocabSize);
+/** The small checkpoint's, which has the nano shape's vocabulary; for the published one, whose own isn't at hand, one of its size. */
+async function tokenizerFor(shape: ShapeName): Promise<SynthTokenizer> {
+  const { vocabSize } = SHAPES[shape];
+  const [json, settings] = shape === "nano" ? await smallTokenizer() : [madeUpTokenizer(), TOKENIZER_CONFIG];
+  const encode = (name: string, content: unknown) => ({
+    name,
+    bytes: new TextEncoder().encode(JSON.stringify(content)),
+  });
+  return {
+    files: [encode("tokenizer.json", json), encode("tokenizer_config.json", settings)],
+    gguf: tokenizerFromJson(json, vocabSize),
+  };
 }
+
+async function smallTokenizer(): Promise<[TokenizerJson, unknown]> {
+  const [json, settings] = await Promise.all(
+    ["tokenizer.json", "tokenizer_config.json"].map(
+      async (name) => JSON.parse(await readFile(join(SMALL_CHECKPOINT, name), "utf8")) as unknown,
+    ),
+  );
+  return [json as TokenizerJson, settings];
+}
+
+/** What transformers needs beside a tokenizer.json. */
+const TOKENIZER_CONFIG = {
+  bos_token: "<|startoftext|>",
+  eos_token: "<|return|>",
+  pad_token: "<|endoftext|>",
+  model_input_names: ["input_ids", "attention_mask"],
+  tokenizer_class: "PreTrainedTokenizerFast",
+};
 
 /** Shows how far it is, where somebody watches. */
 function progressBar(): (written: number, total: number) => void {

@@ -4,7 +4,7 @@ import type { Hooks } from "../model/hooks.ts";
 import type { KvCache } from "../model/kv-cache.ts";
 import type { Transformer } from "../model/transformer.ts";
 import type { Tokenizer } from "../tokenizer/index.ts";
-import { logProbabilities, type SamplingOptions, sample, type TokenProbability } from "./sampler.ts";
+import { draw, logProbabilities, type SamplingOptions, type TokenProbability } from "./sampler.ts";
 import { StopStrings } from "./stop-strings.ts";
 
 type Logits = Float32Array | Float64Array;
@@ -21,7 +21,7 @@ export interface GenerateOptions extends SamplingOptions {
   /** Changes a copy of the logits [vocab] in place ahead of sampling: bias, bans, grammars. Log-probabilities stay the model's. */
   readonly adjustLogits?: (logits: Logits, position: number) => void;
   /**
-   * Chooses the next token in place of {@link sample}, which it may call for the draw; temperature, top-k and the like are its own
+   * Chooses the next token in place of `sample`, which it may call for the draw; temperature, top-k and the like are its own
    * affair then. Gets a copy of the logits [vocab] of its own, adjusted; −∞ marks what a format forbids. Returns the token's id.
    */
   readonly sampler?: (logits: Logits, position: number) => number;
@@ -124,10 +124,11 @@ export async function* generate(
     signal?.throwIfAborted();
     const adjusted = options.adjustLogits || options.sampler ? row.slice() : row;
     options.adjustLogits?.(adjusted, position);
-    const id = options.sampler
-      ? chosenBy(options.sampler, adjusted, position)
-      : sample(adjusted, position, options);
-    const { logprob, top } = logProbabilities(row, id, options.topLogprobs ?? 0);
+    const { id, softmax } = options.sampler
+      ? { id: chosenBy(options.sampler, adjusted, position), softmax: undefined }
+      : draw(adjusted, position, options);
+    const known = adjusted === row ? softmax : undefined;
+    const { logprob, top } = logProbabilities(row, id, options.topLogprobs ?? 0, known);
 
     const isStop = stopIds.has(id);
     let text = isStop || !decoder ? "" : stopStrings.push(decoder.push(id));

@@ -29,6 +29,21 @@ export interface TokenProbability {
  * @throws UsageError when the options are out of range, or no token is allowed
  */
 export function sample(logits: ArrayLike<number>, position: number, options: SamplingOptions = {}): number {
+  return draw(logits, position, options).id;
+}
+
+/** What normalises logits to log-probabilities: the largest, and ln Σ exp(logit − largest). */
+interface Softmax {
+  readonly max: number;
+  readonly logSum: number;
+}
+
+/** As {@link sample}; the softmax too where the draw has computed it. */
+export function draw(
+  logits: ArrayLike<number>,
+  position: number,
+  options: SamplingOptions,
+): { id: number; softmax?: Softmax } {
   const { temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0 } = options;
   checkRange(
     "temperature",
@@ -42,18 +57,20 @@ export function sample(logits: ArrayLike<number>, position: number, options: Sam
   checkRange("seed", seed, Number.isSafeInteger(seed), "a safe integer");
 
   const best = argmax(logits);
+  const max = logits[best]!;
   // so low a temperature that dividing by it would overflow is greedy too; a logit of ∞ forces its token
-  if (temperature < 1e-6 || topK === 1 || logits[best] === Number.POSITIVE_INFINITY) return best;
+  if (temperature < 1e-6 || topK === 1 || max === Number.POSITIVE_INFINITY) return { id: best };
 
-  // the most probable token's is 1; not one object a token, since there are two hundred thousand
-  const weights = new Float64Array(logits.length);
+  const weights = weightsOf(logits.length);
   let total = 0;
-  for (let id = 0; id < logits.length; id++) {
-    weights[id] = exp((logits[id]! - logits[best]!) / temperature);
-    total += weights[id]!;
+  for (let id = 0; id < weights.length; id++) {
+    const weight = exp((logits[id]! - max) / temperature); // the most probable token's is 1
+    weights[id] = weight;
+    total += weight;
   }
+  const softmax = temperature === 1 ? { softmax: { max, logSum: log(total) } } : {};
   const u = uniform(seed, position);
-  if (topK === 0 && topP === 1 && minP === 0) return drawFrom(weights, u * total);
+  if (topK === 0 && topP === 1 && minP === 0) return { id: drawFrom(weights, u * total), ...softmax };
 
   // a token below this could not be in the nucleus: all of them together hold less than 1 − topP
   const floor = topP < 1 && topK === 0 ? ((1 - topP) / logits.length) * total : 0;
@@ -69,8 +86,15 @@ export function sample(logits: ArrayLike<number>, position: number, options: Sam
   if (topP < 1) candidates = nucleus(candidates, topP * total);
   candidates = candidates.filter(({ weight }) => weight >= minP);
   const kept = Float64Array.from(candidates, ({ weight }) => weight);
-  return candidates[drawFrom(kept, u * sum(candidates))]!.id;
+  return { id: candidates[drawFrom(kept, u * sum(candidates))]!.id, ...softmax };
 }
+
+/** Room for a number a token, the same at each draw: there are two hundred thousand. */
+function weightsOf(vocabSize: number): Float64Array {
+  if (room.length !== vocabSize) room = new Float64Array(vocabSize);
+  return room;
+}
+let room = new Float64Array();
 
 /** Index of the largest logit, the lowest on ties. */
 export function argmax(logits: ArrayLike<number>): number {
@@ -84,16 +108,17 @@ export function argmax(logits: ArrayLike<number>): number {
   return best;
 }
 
-/** log-probabilities of `chosen` and of the `count` most probable tokens, in descending order. */
+/**
+ * log-probabilities of `chosen` and of the `count` most probable tokens, in descending order.
+ *
+ * @param softmax of these logits, if it is known
+ */
 export function logProbabilities(
   logits: ArrayLike<number>,
   chosen: number,
   count: number,
+  { max, logSum }: Softmax = softmaxOf(logits),
 ): { logprob: number; top: TokenProbability[] } {
-  const max = logits[argmax(logits)]!;
-  let sumOfPowers = 0;
-  for (let id = 0; id < logits.length; id++) sumOfPowers += exp(logits[id]! - max);
-  const logSum = log(sumOfPowers);
   const top: TokenProbability[] = [];
   for (let id = 0; count > 0 && id < logits.length; id++) {
     const logprob = logits[id]! - max - logSum;
@@ -103,6 +128,13 @@ export function logProbabilities(
     if (top.length > count) top.pop();
   }
   return { logprob: logits[chosen]! - max - logSum, top };
+}
+
+function softmaxOf(logits: ArrayLike<number>): Softmax {
+  const max = logits[argmax(logits)]!;
+  let total = 0;
+  for (let id = 0; id < logits.length; id++) total += exp(logits[id]! - max);
+  return { max, logSum: log(total) };
 }
 
 interface Candidate {

@@ -76,7 +76,11 @@ function worstPoint(actual: Trace, { trace: golden, tolerance, flips = 0 }: Mode
 }
 
 /** The values of the tokens that both hold; [heads, T, …] activations have their tokens in the second dimension. */
-function sharedTokens(point: string, a: HostTensor, b: HostTensor): [HostTensor["data"], HostTensor["data"]] {
+export function sharedTokens(
+  point: string,
+  a: HostTensor,
+  b: HostTensor,
+): [HostTensor["data"], HostTensor["data"]] {
   const axis = tokenAxis(point);
   const T = Math.min(a.shape[axis]!, b.shape[axis]!);
   if (axis === 0) {

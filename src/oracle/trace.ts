@@ -1,6 +1,6 @@
 import type { HostTensor } from "../engine/ops.ts";
 import { UsageError } from "../errors.ts";
-import { type Hooks, pointMatcher } from "../model/hooks.ts";
+import { type Hook, type Hooks, pointMatcher } from "../model/hooks.ts";
 import type { Transformer } from "../model/transformer.ts";
 
 /** Activations by the names of their trace points, plus `ids`. */
@@ -43,6 +43,8 @@ export interface TraceOptions {
   readonly points?: string;
   /** Tokens per forward pass. Bits don't depend on it; memory does: scores take heads · chunk · T values. Default 256. */
   readonly chunkSize?: number;
+  /** Hooks that act ahead of the recording, of a pass whose first token has this position. */
+  readonly hooks?: (start: number) => Hooks;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -68,12 +70,12 @@ export async function trace(
   using cache = transformer.createCache();
   for (let start = 0; start < ids.length; start += chunkSize) {
     const chunk = ids.slice(start, start + chunkSize);
-    const hooks: Hooks = {
-      [points]: (value, point) => {
-        const whole = start === 0 ? undefined : recorded.get(point)!;
-        recorded.set(point, place(value, point, whole, start, ids.length));
-      },
+    const record: Hook = (value, point) => {
+      const whole = start === 0 ? undefined : recorded.get(point)!;
+      recorded.set(point, place(value, point, whole, start, ids.length));
     };
+    // the same pattern may be among both; commas with nothing behind them match nothing
+    const hooks: Hooks = { ...options.hooks?.(start), [`${points},`]: record };
     await transformer.forward(chunk, cache, { hooks });
     options.onProgress?.(start + chunk.length, ids.length);
   }

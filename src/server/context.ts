@@ -1,10 +1,12 @@
 import type { TokenSource } from "../generation/chat.ts";
 import type { Model } from "../generation/model.ts";
+import type { Tokenizer } from "../tokenizer/index.ts";
 import type { Tool } from "../tools/tool.ts";
 import type { Admission, Slot } from "./admission.ts";
 import { ApiError } from "./errors.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ResponseStore } from "./store/index.ts";
+import type { TimeShare } from "./time-share.ts";
 
 /** A model as clients know it. */
 export interface ServedModel {
@@ -56,6 +58,8 @@ export interface ServerContext {
   readonly served: readonly ServedModel[];
   readonly limits: Limits;
   readonly admission: Admission;
+  /** Encodes prompts, which may be long. */
+  readonly timeShare: TimeShare;
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly builtInTools: BuiltInTools;
@@ -104,6 +108,20 @@ export function findModel({ served }: ServerContext, name: string | undefined): 
     param: "model",
     code: "model_not_found",
   });
+}
+
+/**
+ * What turns a model's text into ids and back.
+ *
+ * @throws ApiError 400 where the checkpoint brought none: then only token ids are served
+ */
+export function tokenizerOf({ id, model }: ServedModel): Tokenizer {
+  if (model.tokenizer) return model.tokenizer;
+  throw new ApiError(
+    400,
+    `The model '${id}' came without a tokenizer: it takes nothing but token ids, at /v1/completions.`,
+    { code: "no_tokenizer" },
+  );
 }
 
 /** Leave for one generation; see Admission.enter. */

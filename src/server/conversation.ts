@@ -7,7 +7,7 @@ import { resolveRecipient } from "../harmony/index.ts";
 import type { Tokenizer } from "../tokenizer/index.ts";
 import { limitTokens } from "../tokenizer/limit.ts";
 import type { Tool } from "../tools/tool.ts";
-import type { Limits, ServedModel } from "./context.ts";
+import { type Limits, type ServedModel, tokenizerOf } from "./context.ts";
 import { ApiError, invalid } from "./errors.ts";
 
 /*
@@ -245,13 +245,9 @@ export function maxTokensOf(
 }
 
 /** The model's tokenizer, which refuses what certainly doesn't fit its context instead of encoding it. */
-export function limitedTokenizer(
-  { model }: ServedModel,
-  { contextTokens }: Limits,
-  param: string,
-): Tokenizer {
-  const context = Math.min(contextTokens, model.config.maxContextLength);
-  return limitTokens(model.requireTokenizer(), context, () => {
+export function limitedTokenizer(served: ServedModel, { contextTokens }: Limits, param: string): Tokenizer {
+  const context = Math.min(contextTokens, served.model.config.maxContextLength);
+  return limitTokens(tokenizerOf(served), context, () => {
     throw tooLong(context, "more", param);
   });
 }

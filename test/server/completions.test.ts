@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "vitest";
-import { complete } from "../../src/index.ts";
+import { complete, load } from "../../src/index.ts";
 import { listen, MODEL, post, small } from "./support.ts";
 
 const running = await listen(small);
@@ -169,4 +169,34 @@ test("the prompt of a chat, sent as ids, is answered as the chat is", async () =
   expect(tokenizer.decode((choices[0] as unknown as Extended).token_ids)).toContain(
     `final<|message|>${answer}<|return|>`,
   );
+});
+
+test("a model without tokenizer answers ids with ids, and texts with a 400 that says so", async () => {
+  await using model = await load("golden/small", { threads: 1, tokenizer: false });
+  await using bare = await listen(model);
+  const ids = tokenizer.encode(PROMPT);
+  const body = { model: MODEL, prompt: ids, max_tokens: 4, temperature: 0, logprobs: 1 };
+  const { choices } = await (await post(`${bare.url}/v1/completions`, body)).json();
+  const [expected] = (await client.completions.create(body)).choices as unknown as Extended[];
+  expect(choices[0].token_ids).toEqual(expected!.token_ids);
+  expect(choices[0].text).toBe("");
+  expect(choices[0].logprobs.token_ids).toEqual(expected!.logprobs.token_ids);
+
+  const text = "of whatever kind";
+  const refused: [path: string, body: object][] = [
+    ["completions", { prompt: text }],
+    ["completions", { prompt: ids, stop: text, stream: true }],
+    ["chat/completions", { messages: [{ role: "user", content: text }] }],
+    ["responses", { input: text }],
+    ["responses", { input: text, truncation: "auto", background: true }],
+  ];
+  for (const [path, body] of refused) {
+    const response = await post(`${bare.url}/v1/${path}`, { model: MODEL, ...body });
+    expect(response.status, path).toBe(400);
+    expect((await response.json()).error).toMatchObject({
+      code: "no_tokenizer",
+      message:
+        "The model 'small' came without a tokenizer: it takes nothing but token ids, at /v1/completions.",
+    });
+  }
 });

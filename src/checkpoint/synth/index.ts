@@ -1,8 +1,9 @@
 import type { ModelConfig } from "../../config.ts";
 import { UsageError } from "../../errors.ts";
+import { encodeGgufHeader, padded } from "../gguf-encode.ts";
+import { fillerTokenizer, type GgufTokenizer, ggufMetadata } from "../gguf-keys.ts";
 import { encodeSafetensorsHeader } from "../safetensors.ts";
 import { ggufTensors } from "./gguf.ts";
-import { encodeGgufHeader, fillerTokenizer, type GgufTokenizer, padded } from "./gguf-header.ts";
 import { byteLength, SynthModel, type SynthTensor } from "./model.ts";
 import type { DenseType } from "./quantize.ts";
 import { huggingFaceTensors, originalTensors, shard } from "./safetensors.ts";
@@ -10,7 +11,7 @@ import { huggingFaceConfig, originalConfig, settingsJson } from "./settings.ts";
 import { SHAPES, type ShapeName } from "./shapes.ts";
 import type { Sink, SinkFile } from "./sink.ts";
 
-export { type GgufTokenizer, tokenizerFromJson } from "./gguf-header.ts";
+export { type GgufTokenizer, type TokenizerJson, tokenizerFromJson } from "../gguf-keys.ts";
 export type { DenseType } from "./quantize.ts";
 export { SHAPES, type ShapeName } from "./shapes.ts";
 export { MemorySink, type Sink, type SinkFile } from "./sink.ts";
@@ -115,7 +116,10 @@ function planGguf(model: SynthModel, { shape, dense = "bf16", tokenizer }: Synth
   const { config } = model;
   const tensors = ggufTensors(model, dense);
   const tokens = tokenizer ?? fillerTokenizer(config.vocabSize);
-  const header = encodeGgufHeader(config, tensors, tokens, `gpt-oss-${shape} synthetic`);
+  const header = encodeGgufHeader(
+    ggufMetadata(config, tokens, `gpt-oss-${shape} synthetic`),
+    tensors.map((tensor) => ({ ...tensor, bytes: byteLength(tensor) })),
+  );
   return [{ name: `gpt-oss-${shape}-mxfp4.gguf`, header, tensors, pad: padded }];
 }
 

@@ -8,11 +8,24 @@
 import { EngineError } from "../../errors.ts";
 import { type ArenaView, createArenaView, JOB_FIELDS, MAX_JOBS, runJob, type Thread } from "./jobs.ts";
 import type { KernelModule } from "./kernels.ts";
-import { FAILED, FINISHED, LEAVE, OPEN, ROUND, SLEEPING, type ToWorker } from "./worker.ts";
+import { FAILED, FINISHED, LEAVE, NAP, OPEN, ROUND, SLEEPING, type ToWorker } from "./worker.ts";
 import { startWorker, type WorkerHandle } from "./worker-start.ts";
 
 /** How long the caller waits for a worker that has taken a job, in ms, before it calls it dead. */
 const PATIENCE = 30_000;
+
+/** How often the caller looks whether its workers are done before it naps: some 100 µs. */
+const SPINS = 2 ** 14;
+
+/** Whether this thread may wait: that of a web page may not. */
+const mayNap: boolean = (() => {
+  try {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 0);
+    return true;
+  } catch {
+    return false;
+  }
+})();
 
 /** Threads, and the memory that they share: pass from one pool to the next. */
 interface Crew {
@@ -190,9 +203,11 @@ export class Pool {
     for (let spins = 1; Atomics.load(control, FINISHED) < count; spins++) {
       if (Atomics.load(control, FAILED) !== 0) this.#fail("an error in a kernel");
       if (this.#error) throw this.#error;
-      if (spins % 4096 !== 0) continue;
+      if (spins % SPINS !== 0) continue;
       deadline ||= performance.now() + PATIENCE;
       if (performance.now() > deadline) this.#fail(`no answer for ${PATIENCE / 1000} s`);
+      // a worker that takes so long may wait for the very processor that this spins on
+      if (mayNap) Atomics.wait(control, NAP, 0, 0.05);
     }
   }
 

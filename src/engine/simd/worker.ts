@@ -8,9 +8,15 @@ export const ROUND = 32;
 export const SLEEPING = 33;
 export const LEAVE = 34;
 export const FAILED = 35;
+export const NAP = 48; // always 0
 
-/** How often an idle worker looks for work before it sleeps: some 200 µs. */
-const SPINS = 50_000;
+/**
+ * How long an idle worker looks for work before it sleeps, in looks of some 4 ns: about as long as its last jobs took, since waking
+ * it costs more than that only for short ones, and whoever spins takes a processor from others.
+ */
+const SPINS_A_MS = 250_000;
+const MIN_SPINS = 2_500;
+const MAX_SPINS = 50_000;
 
 export type ToWorker =
   | {
@@ -54,12 +60,18 @@ export function createWorker(answer: (message: string) => void): (message: ToWor
 }
 
 function work(thread: Thread, control: Int32Array, leave: number): void {
+  let most = MIN_SPINS;
   while (Atomics.load(control, LEAVE) === leave) {
     const round = Atomics.load(control, ROUND);
-    if (takeJobs(thread, control)) continue;
+    const start = performance.now();
+    if (takeJobs(thread, control)) {
+      const spins = (performance.now() - start) * SPINS_A_MS;
+      most = Math.min(Math.max(spins, MIN_SPINS), MAX_SPINS);
+      continue;
+    }
     let spins = 0;
-    while (spins < SPINS && Atomics.load(control, ROUND) === round) spins++;
-    if (spins < SPINS) continue;
+    while (spins < most && Atomics.load(control, ROUND) === round) spins++;
+    if (spins < most) continue;
     Atomics.add(control, SLEEPING, 1);
     Atomics.wait(control, ROUND, round);
     Atomics.sub(control, SLEEPING, 1);

@@ -3,8 +3,8 @@ import { Arenas } from "./arena.ts";
 import type { Pool } from "./pool.ts";
 import { Activations, type SimdTensor } from "./tensor.ts";
 
-/** Values below which an operation isn't worth waking a thread. */
-const SMALL = 2 ** 15;
+/** Values below which an operation isn't worth waking a thread: some 50 µs of work. */
+const SMALL = 2 ** 17;
 /** How long the engine keeps the event loop waiting, in ms. */
 const YIELD_EVERY = 25;
 

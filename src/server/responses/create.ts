@@ -1,6 +1,13 @@
 import type { Message } from "../../harmony/index.ts";
 import type { Slot } from "../admission.ts";
-import { admit, findModel, type RequestInfo, type ServedModel, type ServerContext } from "../context.ts";
+import {
+  admit,
+  findModel,
+  type RequestInfo,
+  type ServedModel,
+  type ServerContext,
+  tokenizerOf,
+} from "../context.ts";
 import { type AnswerFormat, effortOf, openingOf } from "../conversation.ts";
 import { type ApiError, invalid, toApiError } from "../errors.ts";
 import type { ResponseStore, StoredItem, StoredResponse } from "../store/store.ts";
@@ -47,6 +54,7 @@ export class Creation {
    */
   static async begin(context: ServerContext, info: RequestInfo, request: CreateResponse): Promise<Creation> {
     const served = findModel(context, request.model ?? context.served[0]?.id);
+    tokenizerOf(served);
     checkRequest(request, context);
     checkTools(request, context);
     const store = await context.store();
@@ -171,7 +179,7 @@ export class Creation {
       });
       this.#output = new Output({
         tools,
-        tokenizer: this.#served.model.requireTokenizer(),
+        tokenizer: tokenizerOf(this.#served),
         withLogprobs: request.include.includes("message.output_text.logprobs"),
         newId: this.#context.newId,
       });
@@ -185,7 +193,7 @@ export class Creation {
         conversation,
         output: this.#output,
       };
-      return { job, prompt: promptOf(job), slot };
+      return { job, prompt: await promptOf(job, slot.signal), slot };
     } catch (error) {
       await tools?.close();
       slot.release();

@@ -168,7 +168,7 @@ function row({ op, point, error, noise, verdict, tokens, judged, between, ties }
   return [
     between.length > 0 ? `${placeOf(point)}, ${between.length + 1} steps` : op,
     point,
-    error.toExponential(1),
+    error === Number.POSITIVE_INFINITY ? "∞" : error.toExponential(1),
     noise.toExponential(1),
     what + note,
   ];

@@ -19,6 +19,7 @@ export {
   type RuntimeSession,
 } from "./conformance/runtime.ts";
 export { type Candidate, type DiagnoseOptions, type Diagnosis, diagnose, Laboratory } from "./diagnose.ts";
+export { dialectOf } from "./dialect-of.ts";
 export { type AnyTrace, type ReadAnyOptions, readAnyTrace } from "./formats/index.ts";
 export { MUTANTS, type Mutant, mutantsMatching } from "./mutants/index.ts";
 export { promptToShowAll } from "./mutants/prompt.ts";
@@ -32,6 +33,6 @@ export {
   type ReplayOptions,
   replay,
 } from "./replay.ts";
-export { fitTheirs, nearestDialect, type Theirs } from "./theirs.ts";
+export { fitTheirs, type Theirs } from "./theirs.ts";
 export { type Trace, type TraceOptions, trace, tracePoints } from "./trace.ts";
 export { readTrace, type TraceFile, writeTrace } from "./trace-file.ts";

@@ -59,7 +59,7 @@ const settings: Settings = {
 const folder = await mkdtemp(join(tmpdir(), "check-server-"));
 const checks: Readonly<Record<string, () => Promise<Finding>>> = {
   throughput: () => throughput(settings),
-  memory: () => memory(settings, join(folder, "memory.db")),
+  memory: () => memory(settings, folder),
   crash: () => crash(settings, join(folder, "crash.db")),
   shutdown: () => shutdown(settings),
   peak: () => peak(settings, summary),

@@ -39,6 +39,13 @@ export class Served implements AsyncDisposable {
     return usage as NodeJS.MemoryUsage;
   }
 
+  /** Writes a heap snapshot; returns its file. */
+  async snapshot(file: string): Promise<string> {
+    this.#child.send({ snapshot: file });
+    await once(this.#child, "message");
+    return file;
+  }
+
   /** Processor time so far, and the most that was ever resident, in bytes. */
   async usage(): Promise<{ cpuSeconds: number; peakBytes: number }> {
     this.#child.send("usage");

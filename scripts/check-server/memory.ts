@@ -1,16 +1,31 @@
 import { Served } from "./child.ts";
 import { type Client, eventsOf } from "./client.ts";
+import { growth, readObjects } from "./heap.ts";
 import { type Finding, inParallel, megabytes, type Settings } from "./report.ts";
 
-/** Bytes that a request may leave behind on average: less than any object of it. */
-const HEAP_PER_REQUEST = 64;
+/** Bytes that a request may leave behind on average, in objects and outside the heap: of one kind among sixteen, one small object. */
+const LEFT_PER_REQUEST = 4;
+/** Requests that objects are counted by. */
+const COUNTED = 2500;
 const RSS_GROWTH = 0.05;
 const SAMPLES = 40;
 
-/** Thousands of small requests of every kind, good and bad, some cut off: what the server holds has to stay the same. */
-export async function memory({ serve, clients, requests }: Settings, store: string): Promise<Finding> {
+/**
+ * Thousands of small requests of every kind, good and bad, some cut off: what the server holds has to stay the same. Resident
+ * memory is told by a line through the second half; objects by snapshots of the heap ahead of and behind some further requests,
+ * since a snapshot adds to resident memory.
+ */
+export async function memory({ serve, clients, requests }: Settings, folder: string): Promise<Finding> {
   const budget = 8 * 2 ** 20;
-  const args = [...serve, "--context", "512", "--prefix-cache", String(budget), "--store", store];
+  const args = [
+    ...serve,
+    "--context",
+    "512",
+    "--prefix-cache",
+    String(budget),
+    "--store",
+    `${folder}/memory.db`,
+  ];
   await using server = await Served.start(args);
   const { client } = server;
   const faults: string[] = [];
@@ -27,8 +42,8 @@ export async function memory({ serve, clients, requests }: Settings, store: stri
   await sample(0);
   const start = performance.now();
   const step = Math.ceil(requests / SAMPLES);
-  for (let done = 0; done < requests; ) {
-    const count = Math.min(step, requests - done);
+  let done = 0;
+  const work = async (count: number): Promise<void> => {
     await inParallel(clients, count, async (i) => {
       const [name, expected, work] = KINDS[(done + i) % KINDS.length]!;
       const status = await work(client, done + i);
@@ -36,22 +51,30 @@ export async function memory({ serve, clients, requests }: Settings, store: stri
       if (status !== expected) faults.push(`${name}: status ${status} instead of ${expected}`);
     });
     done += count;
+  };
+  while (done < requests) {
+    await work(Math.min(step, requests - done));
     await sample(done);
   }
+  const before = await readObjects(await server.snapshot(`${folder}/before`));
+  await work(COUNTED);
+  const left = growth(before, await readObjects(await server.snapshot(`${folder}/after`)));
   const seconds = (performance.now() - start) / 1000;
 
   const metrics = await client.metrics();
   const cached = metrics.get("gpt_oss_prefix_cache_bytes") ?? Number.NaN;
   const running = metrics.get("gpt_oss_running");
-  const half = samples.slice(SAMPLES / 2);
-  const [rss, heap, other] = (["rss", "heap", "other"] as const).map((key) =>
+  const half = samples.slice(samples.length / 2);
+  const [rss, other] = (["rss", "other"] as const).map((key) =>
     slope(half.map((each) => [each.done, each[key]])),
-  ) as [number, number, number];
-  const growth = (rss * requests) / 2 / samples.at(-1)!.rss;
-  if (growth > RSS_GROWTH)
-    faults.push(`resident memory grows by ${(100 * growth).toFixed(1)} % in the second half`);
-  if (heap > HEAP_PER_REQUEST) faults.push(`each request leaves ${heap.toFixed(0)} bytes in the heap`);
-  if (other > HEAP_PER_REQUEST) faults.push(`each request leaves ${other.toFixed(0)} bytes outside the heap`);
+  ) as [number, number];
+  const rise = (rss * requests) / 2 / samples.at(-1)!.rss;
+  const each = left.bytes / COUNTED;
+  if (rise > RSS_GROWTH)
+    faults.push(`resident memory grows by ${(100 * rise).toFixed(1)} % in the second half`);
+  if (each > LEFT_PER_REQUEST)
+    faults.push(`each request leaves ${each.toFixed(1)} bytes of objects in the heap: ${left.most}`);
+  if (other > LEFT_PER_REQUEST) faults.push(`each request leaves ${other.toFixed(1)} bytes outside the heap`);
   if (!(cached <= budget))
     faults.push(`the prefix cache holds ${cached} bytes, beyond its budget of ${budget}`);
   if (running !== 0) faults.push(`${running} generations are left over`);
@@ -59,9 +82,10 @@ export async function memory({ serve, clients, requests }: Settings, store: stri
     [samples[0]!, half[0]!, samples.at(-1)!].map((each) => megabytes(each[key])).join(", ");
   return {
     lines: [
-      `${requests} requests in ${seconds.toFixed(0)} s, by status: ${[...statuses].map((pair) => pair.join(" × ")).join(", ")}`,
-      `resident at the start, after half, at the end: ${at("rss")}; ${(100 * growth).toFixed(1)} % in the second half, by a linear fit`,
-      `JavaScript heap: ${at("heap")}; ${heap.toFixed(1)} bytes a request, ${other.toFixed(1)} outside`,
+      `${done} requests in ${seconds.toFixed(0)} s, by status: ${[...statuses].map((pair) => pair.join(" × ")).join(", ")}`,
+      `resident at the start, after half, at the end: ${at("rss")}; ${(100 * rise).toFixed(1)} % in the second half, by a linear fit`,
+      `JavaScript heap, compiled code included: ${at("heap")}; outside it ${other.toFixed(1)} bytes a request`,
+      `objects in the heap: ${left.bytes} bytes more after ${COUNTED} further requests, ${each.toFixed(2)} a request: ${left.most}`,
       `prefix cache: ${megabytes(cached)} of ${megabytes(budget)} in ${metrics.get("gpt_oss_prefix_cache_sequences")} sequences; ${running} generations left`,
     ],
     faults: [...new Set(faults)].slice(0, 20),

@@ -1,6 +1,7 @@
 // Loaded into the server under test (`node --expose-gc --import`): tells its parent what it holds after full collections, and
 // what it has used of the machine.
 import { setTimeout } from "node:timers/promises";
+import { writeHeapSnapshot } from "node:v8";
 
 process.on("message", async (question) => {
   if (question === "usage") return process.send(process.resourceUsage());
@@ -9,6 +10,6 @@ process.on("message", async (question) => {
     globalThis.gc();
     await setTimeout(20);
   }
-  process.send(process.memoryUsage());
+  process.send(question === "memory" ? process.memoryUsage() : writeHeapSnapshot(question.snapshot));
 });
 process.channel.unref(); // the server ends as it would without

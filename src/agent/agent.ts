@@ -11,6 +11,7 @@ import {
   type ResponseFormat,
   renderMessage,
 } from "../harmony/index.ts";
+import { finish } from "../tokenizer/steps.ts";
 import type { Tool } from "../tools/tool.ts";
 import { cutToTokens, recipientOf, resolve, runCall } from "./calls.ts";
 import type { AgentEvent, Final } from "./events.ts";
@@ -198,11 +199,12 @@ export class Agent implements AsyncDisposable {
       return { type: "final", text: answerOf(messages), finishReason, messages, usage };
     };
     const opening = openingMessages(this);
-    const again = (): number[] => renderShown(tokenizer, opening, this.#messages.slice(this.#shownFrom));
+    const again = (): number[] =>
+      finish(renderShown(tokenizer, opening, this.#messages.slice(this.#shownFrom)));
 
     this.#unfinished = true;
     const limit = promptLimit(maxContextLength);
-    const prompt = renderPrompt(tokenizer, opening, this.#messages, this.#shownFrom, limit);
+    const prompt = finish(renderPrompt(tokenizer, opening, this.#messages, this.#shownFrom, limit));
     let ids = prompt.ids;
     if (prompt.dropped > this.#shownFrom) {
       yield { type: "dropped", messages: prompt.dropped - this.#shownFrom };

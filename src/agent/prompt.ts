@@ -9,8 +9,10 @@ import {
   type ToolDescription,
   type ToolNamespace,
 } from "../harmony/index.ts";
+import { completionSteps } from "../harmony/render.ts";
 import type { Tokenizer } from "../tokenizer/index.ts";
 import { limitTokens } from "../tokenizer/limit.ts";
+import type { Steps } from "../tokenizer/steps.ts";
 import type { Tool } from "../tools/tool.ts";
 
 /** What the conversation opens with. */
@@ -69,13 +71,13 @@ function withoutSpentReasoning(messages: readonly Message[]): Message[] {
   return messages.filter(({ channel }, index) => index > lastQuestion || channel !== "analysis");
 }
 
-/** Renders a conversation as the model is to see it, however long it is. */
+/** Renders a conversation as the model is to see it, however long it is, step by step. */
 export function renderShown(
   tokenizer: Tokenizer,
   opening: readonly Message[],
   messages: readonly Message[],
-): number[] {
-  return renderForCompletion(tokenizer, [...opening, ...withoutSpentReasoning(messages)], {
+): Steps<number[]> {
+  return completionSteps(tokenizer, [...opening, ...withoutSpentReasoning(messages)], {
     dropAnalysis: false,
   });
 }
@@ -89,30 +91,30 @@ export interface Prompt {
 }
 
 /**
- * Renders a conversation, without its oldest turns if it is longer than `limit` tokens. So much is then dropped that half
+ * Renders a conversation step by step, without its oldest turns if it is longer than `limit` tokens. So much is then dropped that half
  * of the limit is free: to drop a little each turn would mean to compute everything anew each turn.
  *
  * @param from messages ahead of this one have been dropped before
  * @throws UsageError if the latest turn alone is too long
  */
-export function renderPrompt(
+export function* renderPrompt(
   tokenizer: Tokenizer,
   opening: readonly Message[],
   messages: readonly Message[],
   from: number,
   limit: number,
-): Prompt {
+): Steps<Prompt> {
   const tooLong = new UsageError("the conversation is longer than the model's context", {
     expected: `at most ${limit} tokens`,
     hint: "The latest message alone, with instructions and tools, is too long: shorten it.",
   });
   /** Undefined if it is longer than `most` tokens. */
-  const render = (first: number, most = limit): number[] | undefined => {
+  const render = function* (first: number, most = limit): Steps<number[] | undefined> {
     const limited = limitTokens(tokenizer, most, () => {
       throw tooLong;
     });
     try {
-      const ids = renderShown(limited, opening, messages.slice(first));
+      const ids = yield* renderShown(limited, opening, messages.slice(first));
       return ids.length <= most ? ids : undefined;
     } catch (error) {
       if (error === tooLong) return undefined;
@@ -120,8 +122,8 @@ export function renderPrompt(
     }
   };
   const start = renderForCompletion(tokenizer, []).length;
-  const common = { opening: renderShown(tokenizer, opening, []).length - start };
-  const whole = render(from);
+  const common = { opening: (yield* renderShown(tokenizer, opening, [])).length - start };
+  const whole = yield* render(from);
   if (whole) return { ids: whole, ...common, dropped: from };
 
   const questions = [...messages.keys()].filter((i) => i > from && messages[i]!.role === "user");
@@ -129,11 +131,11 @@ export function renderPrompt(
   let [low, high] = [0, questions.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (render(questions[middle]!, Math.floor(limit / 2))) high = middle;
+    if (yield* render(questions[middle]!, Math.floor(limit / 2))) high = middle;
     else low = middle + 1;
   }
   const first = questions[low] ?? questions.at(-1);
-  const ids = first === undefined ? undefined : render(first);
+  const ids = first === undefined ? undefined : yield* render(first);
   if (first === undefined || !ids) throw tooLong;
   return { ids, ...common, dropped: first };
 }

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { createServer as createSocketServer } from "node:net";
 import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
 import { load, type Model } from "../generation/model.ts";
@@ -106,15 +108,19 @@ const loadServer = () => import("../server/index.ts");
 async function run(options: Options): Promise<void> {
   const { createServer, openStore, serve } = await loadServer();
   const { host, port, parallel, queue, grace, name, context } = options;
+  // all that may be wrong is told ahead of a load that takes minutes
+  await checkAddress(host, port);
+  const makeTools = await builtInTools(options);
+  const store = await openStore({
+    ...(options.store !== undefined && { file: options.store }),
+    days: options.storeDays,
+  });
+  await using _ = { [Symbol.asyncDispose]: () => store.close() };
   await using model = await load(modelPath(options.model), loadOptions(options));
   if (!model.tokenizer) tellOfIds(model);
   const keyFromEnvironment = process.env["GPT_OSS_API_KEY"];
   const apiKeys = keyFromEnvironment ? [...options.apiKey, keyFromEnvironment] : options.apiKey;
   const id = name ?? (options.model === undefined ? "gpt-oss-small" : undefined);
-  const store = await openStore({
-    ...(options.store !== undefined && { file: options.store }),
-    days: options.storeDays,
-  });
   const server = createServer(model, {
     ...(id !== undefined && { id }),
     aliases: options.alias,
@@ -125,18 +131,14 @@ async function run(options: Options): Promise<void> {
     apiKeys,
     hosts: hostsOf(host, options.allowHost),
     corsOrigins: options.cors,
-    builtInTools: await builtInTools(
-      options,
+    builtInTools: makeTools(
       () => new Toolbox({ ...options, root: "." }, options.model === undefined, model.requireTokenizer()),
     ),
     store,
     logger: logger(options.quiet ?? false),
     today,
   });
-  const listening = await serve(server, { hostname: host, port }).catch(async (error: unknown) => {
-    await store.close();
-    throw error;
-  });
+  const listening = await serve(server, { hostname: host, port });
   const stopped = signalled(); // ahead of the line that others wait for
   console.log(`${server.context.served[0]!.id} at ${listening.url}/v1. Ctrl-C stops it.`);
   if (!isLoopback(host) && apiKeys.length === 0)
@@ -149,7 +151,22 @@ async function run(options: Options): Promise<void> {
   console.error(`Stopping: answers under way have ${grace} s to end. Ctrl-C again stops at once.`);
   await server.close(grace);
   await listening.stop();
-  await store.close();
+}
+
+/** @throws UsageError if somebody else listens there, and the system's error if nobody can */
+async function checkAddress(host: string, port: number): Promise<void> {
+  const probe = createSocketServer().listen(port, host);
+  try {
+    await once(probe, "listening");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+    throw new UsageError("the port is in use", {
+      where: `${host}:${port}`,
+      hint: "Name another by --port; 0 takes any that is free.",
+    });
+  }
+  probe.close();
+  await once(probe, "close");
 }
 
 /** A damaged tokenizer is an error, none at all leaves something to serve. */
@@ -179,14 +196,14 @@ function signalled(): Promise<void> {
 }
 
 /** Each conversation gets tools of its own: Python's variables and a browser's pages are nobody else's business. */
-async function builtInTools(options: Options, makeToolbox: () => Toolbox): Promise<BuiltInTools> {
+async function builtInTools(options: Options): Promise<(makeToolbox: () => Toolbox) => BuiltInTools> {
   const { tools, mcp } = options;
   const unknown = tools.find((name) => !SERVER_TOOLS.includes(name));
   if (unknown !== undefined)
     throw new UsageError("no such tool", { expected: SERVER_TOOLS.join(", "), found: unknown });
   const servers = mcp === undefined ? [] : readMcpConfig(await readText(mcp, "the MCP servers"), mcp);
   const known = [...tools, ...servers.map(({ name }) => name)];
-  return {
+  return (makeToolbox) => ({
     names: known,
     async open(asked) {
       const missing = asked.find((name) => !known.includes(name));
@@ -203,7 +220,7 @@ async function builtInTools(options: Options, makeToolbox: () => Toolbox): Promi
       );
       return [...toolbox.tools, ...remote.flat()];
     },
-  };
+  });
 }
 
 const SERVER_TOOLS: readonly string[] = ["python", "browser"];

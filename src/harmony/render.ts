@@ -1,4 +1,5 @@
 import type { Tokenizer } from "../tokenizer/index.ts";
+import { finish, type Steps } from "../tokenizer/steps.ts";
 import { developerText, hasFunctions, systemText } from "./content.ts";
 import { HarmonyError } from "./errors.ts";
 import type { Content, Message, Role } from "./messages.ts";
@@ -29,17 +30,42 @@ export function renderConversation(
   messages: readonly Message[],
   options: RenderOptions = {},
 ): number[] {
+  return finish(conversationSteps(tokenizer, messages, options));
+}
+
+function* conversationSteps(
+  tokenizer: Tokenizer,
+  messages: readonly Message[],
+  options: RenderOptions,
+): Steps<number[]> {
+  const ids: number[] = [];
   const withFunctions = hasFunctions(messages);
-  return shown(messages, options).flatMap((message) => renderMessage(tokenizer, message, { withFunctions }));
+  for (const message of shown(messages, options))
+    for (const id of yield* messageSteps(tokenizer, message, withFunctions)) ids.push(id);
+  return ids;
 }
 
 /** As renderConversation, then the start of the message that the model is to write. */
 export function renderForCompletion(
   tokenizer: Tokenizer,
   messages: readonly Message[],
-  options: RenderOptions & { /** Who writes next; "assistant" by default. */ readonly nextRole?: Role } = {},
+  options: CompletionOptions = {},
 ): number[] {
-  const prompt = renderConversation(tokenizer, messages, options);
+  return finish(completionSteps(tokenizer, messages, options));
+}
+
+export interface CompletionOptions extends RenderOptions {
+  /** Who writes next; "assistant" by default. */
+  readonly nextRole?: Role;
+}
+
+/** As renderForCompletion, step by step. */
+export function* completionSteps(
+  tokenizer: Tokenizer,
+  messages: readonly Message[],
+  options: CompletionOptions = {},
+): Steps<number[]> {
+  const prompt = yield* conversationSteps(tokenizer, messages, options);
   prompt.push(tokenizer.specialId("<|start|>"), ...tokenizer.encode(options.nextRole ?? "assistant"));
   return prompt;
 }
@@ -67,10 +93,14 @@ export function renderMessage(
   message: Message,
   options: { readonly withFunctions?: boolean } = {},
 ): number[] {
+  return finish(messageSteps(tokenizer, message, options.withFunctions ?? false));
+}
+
+function* messageSteps(tokenizer: Tokenizer, message: Message, withFunctions: boolean): Steps<number[]> {
   const ids: number[] = [];
-  for (const piece of messagePieces(message, options.withFunctions ?? false)) {
+  for (const piece of messagePieces(message, withFunctions)) {
     if (typeof piece !== "string") ids.push(tokenizer.specialId(piece.control));
-    else for (const id of tokenizer.encode(piece)) ids.push(id);
+    else for (const id of yield* tokenizer.encodeSteps(piece)) ids.push(id);
   }
   return ids;
 }

@@ -144,7 +144,7 @@ export class PassQueue {
 }
 
 /** Lets the event loop go round once. */
-function nextTask(): Promise<void> {
+export function nextTask(): Promise<void> {
   return new Promise((resolve) =>
     typeof setImmediate === "function" ? setImmediate(resolve) : setTimeout(resolve),
   );

@@ -34,7 +34,7 @@ export function chatRoutes(context: ServerContext): Hono<ServerEnv> {
   return new Hono<ServerEnv>().post("/v1/chat/completions", async (c) => {
     const info = c.get("info");
     const body = parseBody(chatBody, await readJson(c.req.raw, context.limits));
-    const request = readRequest(context, body);
+    const request = await readRequest(context, info, body);
     const { usage, choices, stop, first } = start(context, info, request);
     const about = {
       id: context.newId("chatcmpl-"),
@@ -67,7 +67,7 @@ interface ChatRequest {
   readonly choices: number;
 }
 
-function readRequest(context: ServerContext, body: ChatBody): ChatRequest {
+async function readRequest(context: ServerContext, info: RequestInfo, body: ChatBody): Promise<ChatRequest> {
   const { limits } = context;
   const { n: choices = 1, messages, tools = [] } = body;
   const most = (count: number, limit: number, param: string): void => {
@@ -93,7 +93,8 @@ function readRequest(context: ServerContext, body: ChatBody): ChatRequest {
     format,
   });
   const tokenizer = limitedTokenizer(served, limits, "messages");
-  const prompt = renderShown(tokenizer, opening, conversation.messages);
+  const rendering = renderShown(tokenizer, opening, conversation.messages);
+  const prompt = await context.timeShare.run(rendering, info.abort.signal);
   const asked = body.max_completion_tokens ?? body.max_tokens;
   const { maxTokens } = maxTokensOf(served, limits, prompt.length, asked, "messages");
   return { served, body, prompt, maxTokens, functions, formats, stop, choices };

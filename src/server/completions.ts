@@ -1,8 +1,10 @@
 import { Hono } from "hono";
 import { z } from "zod";
+import type { Steps } from "../tokenizer/steps.ts";
 import { type CompletionPiece, textCompletion, textCompletionChunks } from "./completions-view.ts";
 import {
   findModel,
+  type Limits,
   type RequestInfo,
   type ServedModel,
   type ServerContext,
@@ -72,7 +74,7 @@ export function completionRoutes(context: ServerContext): Hono<ServerEnv> {
     const { limits } = context;
     const jsonValues = Math.max(limits.jsonValues, MAX_IDS);
     const body = parseBody(completionBody, await readJson(c.req.raw, { ...limits, jsonValues }));
-    const request = readRequest(context, body);
+    const request = await readRequest(context, info, body);
     const stop = new AbortController();
     const { choices, usage, first } = start(context, info, request, stop);
     await first.catch((error: unknown) => {
@@ -103,7 +105,11 @@ interface CompletionRequest {
   readonly copies: number;
 }
 
-function readRequest(context: ServerContext, body: CompletionBody): CompletionRequest {
+async function readRequest(
+  context: ServerContext,
+  info: RequestInfo,
+  body: CompletionBody,
+): Promise<CompletionRequest> {
   const { limits, admission } = context;
   const { n: copies = 1, max_tokens: asked = 16, echo = false } = body;
   if (copies > limits.choices) throw invalid("n", `'n': at most ${limits.choices}, found ${copies}.`);
@@ -117,9 +123,8 @@ function readRequest(context: ServerContext, body: CompletionBody): CompletionRe
   }
   if ([body.stop ?? []].flat().some((text) => text !== "")) tokenizerOf(served);
   const { vocabSize } = served.model.config;
-  const prompts = texts.map((prompt) => {
-    const ids =
-      typeof prompt === "string" ? limitedTokenizer(served, limits, "prompt").encode(prompt) : prompt;
+  const encoded = await context.timeShare.run(encode(served, limits, texts), info.abort.signal);
+  const prompts = encoded.map((ids) => {
     if (ids.length === 0) throw invalid("prompt", "'prompt': a prompt has at least one token.");
     const bad = ids.find((id) => id >= vocabSize);
     if (bad !== undefined)
@@ -127,6 +132,21 @@ function readRequest(context: ServerContext, body: CompletionBody): CompletionRe
     return { ids, ...maxTokensOf(served, limits, ids.length, asked, "prompt") };
   });
   return { served, body, prompts, copies };
+}
+
+function* encode(
+  served: ServedModel,
+  limits: Limits,
+  prompts: readonly (string | readonly number[])[],
+): Steps<(readonly number[])[]> {
+  const encoded: (readonly number[])[] = [];
+  for (const prompt of prompts)
+    encoded.push(
+      typeof prompt === "string"
+        ? yield* limitedTokenizer(served, limits, "prompt").encodeSteps(prompt)
+        : prompt,
+    );
+  return encoded;
 }
 
 function promptsOf(prompt: CompletionBody["prompt"]): readonly (string | readonly number[])[] {

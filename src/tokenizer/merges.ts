@@ -2,7 +2,7 @@ import { fromLetters } from "./bytes.ts";
 import type { VocabularyBuilder } from "./vocabulary.ts";
 
 /**
- * Checks that joining by rank (see encodePiece) does what a file's list of merges says: each merge makes a token, and
+ * Checks that joining by rank (see joinPairs) does what a file's list of merges says: each merge makes a token, and
  * the list is in the order of those tokens' ids. Other BPE files exist where it isn't so.
  *
  * @param merges pairs in GPT-2's alphabet, as `["a", "b"]` or `"a b"`

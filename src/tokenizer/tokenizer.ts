@@ -1,7 +1,8 @@
 import { TokenizerError } from "../errors.ts";
-import { encodePiece, type Ranks } from "./bpe.ts";
+import { joinPairs, type Ranks } from "./bpe.ts";
 import { fromByteString, utf8 } from "./bytes.ts";
 import { pieceEnd } from "./split.ts";
+import { finish, type Steps } from "./steps.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 /** Turns text into token ids and back. Text never yields a special token: those are placed by id only. */
@@ -12,6 +13,8 @@ export interface Tokenizer {
    * Ids of a text, all of them ordinary: `"<|start|>"` in it stays plain text. A lone surrogate is encoded as U+FFFD.
    */
   encode(text: string): number[];
+  /** As `encode`, step by step: megabytes take seconds. */
+  encodeSteps(text: string): Steps<number[]>;
   /** A number of tokens that the text has at least, found without encoding it; counting stops at `enough`. */
   atLeast(text: string, enough: number): number;
   /**
@@ -38,6 +41,9 @@ export interface StreamDecoder {
   end(): string;
 }
 
+/** Characters of one step of encoding. */
+const STEP = 4096;
+
 /** A tokenizer over a checked vocabulary; see loadTokenizer and its siblings for how to get one. */
 export function createTokenizer({ ranks, tokens, specials, where }: Vocabulary): Tokenizer {
   const nameOf = new Map<number, string>();
@@ -56,17 +62,28 @@ export function createTokenizer({ ranks, tokens, specials, where }: Vocabulary):
     };
   };
 
+  function* encodeSteps(text: string): Steps<number[]> {
+    const ids: number[] = [];
+    let stepEnd = 0;
+    for (let start = 0; start < text.length; ) {
+      const end = pieceEnd(text, start);
+      if (end > stepEnd) {
+        stepEnd = Math.min(text.length, Math.max(end, start + STEP));
+        yield stepEnd - start;
+      }
+      const piece = utf8(text.slice(start, end));
+      const whole = piece.length <= longest ? ranks.get(piece) : undefined;
+      if (whole === undefined) yield* joinPairs(piece, ranks, longest, ids);
+      else ids.push(whole);
+      start = end;
+    }
+    return ids;
+  }
+
   return {
     size: ranks.size + specials.size,
-    encode(text) {
-      const ids: number[] = [];
-      for (let start = 0; start < text.length; ) {
-        const end = pieceEnd(text, start);
-        encodePiece(utf8(text.slice(start, end)), ranks, longest, ids);
-        start = end;
-      }
-      return ids;
-    },
+    encode: (text) => finish(encodeSteps(text)),
+    encodeSteps,
     atLeast(text, enough) {
       let count = 0;
       for (let start = 0; start < text.length && count < enough; ) {

@@ -42,9 +42,12 @@ test("it says where it listens, and Ctrl-C stops it", async () => {
   expect(said.error).not.toContain("Warning");
   expect((await fetch(`${address}/health`)).status).toBe(200);
 
-  const other = serve(["--port", new URL(address).port]);
+  const { port } = new URL(address);
+  const other = serve(["--port", port, "--model", "none"]); // it is told ahead of loading
   expect(await other.ended).toBe(2);
-  expect(other.said.error).toMatch(/^gpt-oss: listen EADDRINUSE.*\n$/);
+  expect(other.said.error).toBe(
+    `gpt-oss: the port is in use (127.0.0.1:${port}). Name another by --port; 0 takes any that is free.\n`,
+  );
 
   child.kill("SIGINT");
   expect(await ended).toBe(0);

@@ -46,15 +46,15 @@ test.each([
 });
 
 test("a text that can't fit is refused without being encoded", () => {
-  const encode = vi.fn(tokenizer.encode);
-  const limited = limitTokens({ ...tokenizer, encode }, 1000, () => {
+  const encodeSteps = vi.fn(tokenizer.encodeSteps);
+  const limited = limitTokens({ ...tokenizer, encodeSteps }, 1000, () => {
     throw new Error("too long");
   });
   expect(limited.encode("some words")).toEqual(tokenizer.encode("some words"));
-  encode.mockClear();
+  encodeSteps.mockClear();
   for (const text of ["word ".repeat(2000), " ".repeat(1000 * 200)])
     expect(() => limited.encode(text)).toThrow("too long");
-  expect(encode).not.toHaveBeenCalled();
+  expect(encodeSteps).not.toHaveBeenCalled();
   expect(() => {
     for (;;) limited.encode("some words");
   }).toThrow("too long");

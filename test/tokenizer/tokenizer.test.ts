@@ -2,8 +2,9 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TokenizerError } from "../../src/errors.ts";
-import { encodePiece } from "../../src/tokenizer/bpe.ts";
+import { joinPairs } from "../../src/tokenizer/bpe.ts";
 import { loadTokenizer } from "../../src/tokenizer/index.ts";
+import { finish } from "../../src/tokenizer/steps.ts";
 import { o200kHarmony } from "./o200k.ts";
 
 const small = loadTokenizer(
@@ -172,6 +173,26 @@ describe("streaming decode", () => {
   for (let id = 0; id < 256; id++) byteId.set(real.bytes(id)[0]!, id);
 });
 
+describe("encoding in steps", () => {
+  it.each([
+    ["of words", "some words, ".repeat(20_000)],
+    ["without a space", "a".repeat(240_000)],
+    ["of nothing but spaces", " ".repeat(240_000)],
+  ])("gives the same ids of a text %s, in steps that tell its length", (_, text) => {
+    const steps = small.encodeSteps(text);
+    let [count, characters] = [0, 0];
+    let next = steps.next();
+    for (; !next.done; next = steps.next()) {
+      count++;
+      characters += next.value;
+    }
+    expect(next.value).toEqual(small.encode(text));
+    expect(small.decode(next.value)).toBe(text);
+    expect(count).toBeGreaterThan(50);
+    expect(Math.abs(characters - text.length)).toBeLessThan(0.1 * text.length);
+  });
+});
+
 describe("byte pair encoding", () => {
   it("looks each pair up a number of times that grows in step with the piece", () => {
     const ranks = new Map<string, number>();
@@ -187,7 +208,7 @@ describe("byte pair encoding", () => {
       })(ranks);
       lookUps = 0;
       const ids: number[] = [];
-      encodePiece("a".repeat(length), counted, 128, ids);
+      finish(joinPairs("a".repeat(length), counted, 128, ids));
       expect(ids.length).toBeGreaterThan(0);
       expect(lookUps).toBeLessThan(5 * length);
     }
@@ -197,7 +218,7 @@ describe("byte pair encoding", () => {
     const ranks = new Map(["a", "b", "c", "bc", "ab", "aa", "aab"].map((token, rank) => [token, rank]));
     const encode = (piece: string) => {
       const ids: number[] = [];
-      encodePiece(piece, ranks, 3, ids);
+      finish(joinPairs(piece, ranks, 3, ids));
       return ids.map((id) => [...ranks.keys()][id]);
     };
     expect(encode("abc")).toEqual(["a", "bc"]);

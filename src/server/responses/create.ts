@@ -193,7 +193,7 @@ export class Creation {
         conversation,
         output: this.#output,
       };
-      return { job, prompt: promptOf(job), slot };
+      return { job, prompt: await promptOf(job, slot.signal), slot };
     } catch (error) {
       await tools?.close();
       slot.release();

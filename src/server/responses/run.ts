@@ -40,14 +40,18 @@ const CALL_LIMITS = { seconds: 130, characters: 32_000 };
  *
  * @throws ApiError 400 if they are more than the context holds, even after `truncation: "auto"` has left out old turns
  */
-export function promptOf({ request, context, served, opening, conversation }: Job): number[] {
+export async function promptOf(job: Job, signal: AbortSignal): Promise<number[]> {
+  const { request, context, served, opening, conversation } = job;
   const tokenizer = tokenizerOf(served);
   const length = contextLength(context, served);
   const limit = length - Math.min(1024, Math.floor(length / 4));
   const ids =
     request.truncation === "auto"
-      ? renderPrompt(tokenizer, opening, conversation, 0, limit).ids
-      : renderShown(limitedTokenizer(served, context.limits, "input"), opening, conversation);
+      ? (await context.timeShare.run(renderPrompt(tokenizer, opening, conversation, 0, limit), signal)).ids
+      : await context.timeShare.run(
+          renderShown(limitedTokenizer(served, context.limits, "input"), opening, conversation),
+          signal,
+        );
   maxTokensOf(served, context.limits, ids.length, undefined, "input");
   return ids;
 }
@@ -139,7 +143,7 @@ export async function* generateOutput(
     ids =
       isWellFormed && isCall
         ? [...ids, ...generated, ...renderMessage(tokenizer, reply), ...startOfAnswer(tokenizer)]
-        : renderShown(tokenizer, opening, said);
+        : await context.timeShare.run(renderShown(tokenizer, opening, said), signal);
     if (left <= 0 || ids.length >= length) return "incomplete";
   }
 }

@@ -19,11 +19,10 @@
  * Expert points count where both runs put the same expert at the same rank. Where a near-tie of router logits sends a
  * token elsewhere in float32, tokens from there on are left out.
  */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { HostTensor } from "../src/engine/ops.ts";
@@ -32,6 +31,7 @@ import type { Hook } from "../src/model/hooks.ts";
 import type { DialectName } from "../src/numerics/dialects.ts";
 import { type Trace, trace } from "../src/oracle/trace.ts";
 import { readTrace } from "../src/oracle/trace-file.ts";
+import { PyTorch } from "./pytorch.ts";
 
 const LIMITS = { f32: 2e-5, f64: 1e-11, ops: 1 / 3, run: 1 / 3 };
 const NEAR_TIE = { router: 1e-4, greedy: 1e-3 };
@@ -54,33 +54,6 @@ interface Case {
   readonly sources: readonly ("openai" | "transformers")[];
   readonly ids: readonly number[];
   readonly title: string;
-}
-
-/** check-pytorch.py, one job at a time. */
-class PyTorch {
-  readonly #process: ChildProcess;
-  readonly #answers: AsyncIterator<string>;
-
-  constructor(python: string) {
-    const script = fileURLToPath(new URL("check-pytorch.py", import.meta.url));
-    this.#process = spawn(python, [script], { stdio: ["pipe", "pipe", "inherit"] });
-    this.#process.on("error", (error) => console.error(error.message));
-    this.#process.stdin!.on("error", () => {}); // the missing answer says it
-    this.#answers = createInterface({ input: this.#process.stdout! })[Symbol.asyncIterator]();
-  }
-
-  async run<T>(job: { do: string; [argument: string]: unknown }): Promise<T> {
-    this.#process.stdin!.write(`${JSON.stringify(job)}\n`);
-    const { value, done } = await this.#answers.next();
-    if (done) throw new Error("Python has ended: does --python name one that has the packages?");
-    const { answer, error } = JSON.parse(value) as { answer: T; error?: string };
-    if (error !== undefined) throw new Error(`PyTorch, ${job.do}: ${error}`);
-    return answer;
-  }
-
-  close(): void {
-    this.#process.stdin!.end();
-  }
 }
 
 /** Sums of squares, token by token: of a − b, and of b. */

@@ -19,6 +19,7 @@ test.each([
   "engine/simd/worker-main.ts",
   "grammar/index.ts",
   "harmony/index.ts",
+  "interpret/index.ts",
   "oracle/digest.ts",
   "tokenizer/index.ts",
   "tools/index.ts",

@@ -1,6 +1,6 @@
 import type { ModelWeights } from "../checkpoint/weights.ts";
 import type { ModelConfig } from "../config.ts";
-import type { Ops, RopeTable, Tensor, Weight } from "../engine/ops.ts";
+import type { HostTensor, Ops, RopeTable, Tensor, Weight } from "../engine/ops.ts";
 import { attention } from "./attention.ts";
 import { Batch } from "./batch.ts";
 import { createTap, type Hooks, type Tap } from "./hooks.ts";
@@ -54,6 +54,18 @@ export class Transformer {
     return this.#queue.pass(ids, cache, options);
   }
 
+  /**
+   * Logits of a residual stream [T, hidden], as if it were the last layer's: its norm times the unembedding (the logit lens).
+   * Waits until no pass is under way.
+   */
+  async unembed(residual: HostTensor): Promise<HostTensor> {
+    const { ops } = this;
+    using cache = this.createCache();
+    const compute = async (): Promise<HostTensor> =>
+      ops.read(await this.#unembed(ops.write(residual), createTap(ops)));
+    return await this.#queue.work(cache, compute);
+  }
+
   /** How many tokens of a prompt a pass should take: fewer while others would have to wait for it. */
   chunkSize(cache: KvCache): number {
     return this.#queue.isShared(cache) ? 128 : 512;
@@ -83,9 +95,13 @@ export class Transformer {
       x = await attention(x, layer, attn, pass);
       x = await mixtureOfExperts(x, layer, moe, pass);
     }
-    x = ops.rows(x, batch.logitRows());
-    x = await tap("norm", ops.rmsNorm(x, weights.norm, config.rmsNormEps));
-    return tap("logits", ops.linear(x, weights.unembedding));
+    return this.#unembed(ops.rows(x, batch.logitRows()), tap);
+  }
+
+  async #unembed(x: Tensor, tap: Tap): Promise<Tensor> {
+    const { norm, unembedding } = this.#weights;
+    const t = await tap("norm", this.ops.rmsNorm(x, norm, this.config.rmsNormEps));
+    return tap("logits", this.ops.linear(t, unembedding));
   }
 }
 

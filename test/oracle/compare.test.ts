@@ -2,7 +2,8 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { compare, noiseFloor } from "../../src/oracle/compare.ts";
+import { compare } from "../../src/oracle/compare.ts";
+import { noiseFloor } from "../../src/oracle/noise-floor.ts";
 import type { Trace } from "../../src/oracle/trace.ts";
 import { readTrace, writeTrace } from "../../src/oracle/trace-file.ts";
 
@@ -74,8 +75,8 @@ test("NaN is a divergence", () => {
 test("routing flips are counted", () => {
   const other = example();
   other.get("layers.0.moe.expert_ids")!.data[3] = 0;
-  expect(compare(other, example(), 0.1).firstDivergence).toMatchObject({ flips: 1, firstToken: 1 });
-  expect(compare(other, example(), 0.2).firstDivergence).toBeUndefined(); // one of six: as rare as the floor allows
+  expect(compare(other, example(), 0.3).firstDivergence).toMatchObject({ flips: 1, firstToken: 1 });
+  expect(compare(other, example(), 0.4).firstDivergence).toBeUndefined(); // one of three tokens: as rare as the floor allows
 });
 
 test("what different experts computed is not compared", () => {
@@ -85,7 +86,7 @@ test("what different experts computed is not compared", () => {
   a.get("layers.0.moe.expert_ids")!.data[3] = 0;
   a.get("layers.0.moe.down")!.data[3] = 100;
   const at = (trace: Trace): number | undefined =>
-    compare(trace, b, 0.2).points.find(({ point }) => point === "layers.0.moe.down")?.firstToken;
+    compare(trace, b, 0.4).points.find(({ point }) => point === "layers.0.moe.down")?.firstToken;
   expect(at(a)).toBeUndefined();
   a.get("layers.0.moe.down")!.data[4] = 100;
   expect(at(a)).toBe(2);
@@ -105,8 +106,21 @@ test("a layer number from a hostile file costs nothing", () => {
 
 test("other shapes are a mismatch, not a crash", () => {
   const other = example();
-  other.set("embedding", { shape: [1, 2], data: Float32Array.of(1, 2) });
-  expect(compare(other, example(), 1).firstDivergence?.mismatch).toMatch(/\[1, 2\] and \[3, 2\]/);
+  other.set("embedding", { shape: [3, 1], data: Float32Array.of(1, 2, 3) });
+  expect(compare(other, example(), 1).firstDivergence?.mismatch).toMatch(/\[3, 1\] and \[3, 2\]/);
+});
+
+test("a shorter trace is compared with the first tokens, a single token's logits with the last", () => {
+  const other = example();
+  other.set("embedding", { shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) });
+  other.set("logits", { shape: [1, 2], data: Float32Array.of(0, 3) });
+  const { points, firstDivergence, logits } = compare(other, example(), 0);
+  expect(firstDivergence).toBeUndefined();
+  expect(points.map(({ note }) => note).filter(Boolean)).toEqual([
+    "the first 2 tokens of 3",
+    "the last token only",
+  ]);
+  expect(logits).toMatchObject({ tokens: 1, meanKl: 0, top1Agreement: 1 });
 });
 
 test("points of one side only are listed", () => {
@@ -117,10 +131,14 @@ test("points of one side only are listed", () => {
   expect(result.meanKl).toBeUndefined();
 });
 
-test("the floor is that of the rougher dialect", () => {
-  expect(noiseFloor("f64", "f32")).toBe(noiseFloor("f32", "f32"));
-  expect(noiseFloor("f64", "bf16-hf")).toBeGreaterThan(noiseFloor("f64", "f32"));
-  expect(noiseFloor("f64", "int8")).toBeGreaterThan(noiseFloor("f64", "int16"));
+test("the floor is wider for a rougher dialect, and deeper in the model", () => {
+  const at = (a: string, b: string, layer: number): number =>
+    noiseFloor(a, b).at(`layers.${layer}.moe.residual`).median;
+  expect(at("f64", "bf16-hf", 1)).toBeGreaterThan(1000 * at("f64", "f32", 1));
+  expect(at("f64", "int8", 1)).toBeGreaterThan(10 * at("f64", "int16", 1));
+  expect(at("f64", "bf16-hf", 23)).toBeGreaterThan(at("f64", "bf16-hf", 1));
+  expect(at("f64", "f32", 60)).toBeGreaterThanOrEqual(at("f64", "f32", 23)); // deeper than was measured
+  expect(at("f64", "f64", 0)).toBeGreaterThan(2 ** -25); // what a file of float32 rounds away
 });
 
 test("a trace survives its file, which appears complete or not at all", async () => {

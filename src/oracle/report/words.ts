@@ -1,0 +1,165 @@
+import { type Comparison, diverges, type PointDistance } from "../compare.ts";
+import { groupOf } from "../noise-floor.ts";
+
+/** What a point is called in a sentence, and what it is computed from. */
+interface Op {
+  readonly words: string;
+  readonly plural?: true;
+  readonly from: readonly string[];
+}
+
+const OPS: Readonly<Record<string, Op>> = {
+  embedding: { words: "the embedding", from: [] },
+  "attn.norm": { words: "the norm ahead of attention", from: ["before"] },
+  "attn.q": { words: "the queries", plural: true, from: ["attn.norm"] },
+  "attn.k": { words: "the keys", plural: true, from: ["attn.norm"] },
+  "attn.v": { words: "the values", plural: true, from: ["attn.norm"] },
+  "attn.q_rope": { words: "the rotated queries", plural: true, from: ["attn.q"] },
+  "attn.k_rope": { words: "the rotated keys", plural: true, from: ["attn.k"] },
+  "attn.scores": { words: "the scores", plural: true, from: ["attn.q_rope", "attn.k_rope"] },
+  "attn.weights": { words: "the weights", plural: true, from: ["attn.scores"] },
+  "attn.sink": { words: "the sink's share", from: ["attn.scores"] },
+  "attn.context": { words: "the weighted values", plural: true, from: ["attn.weights", "attn.v"] },
+  "attn.out": { words: "the output projection", from: ["attn.context"] },
+  "attn.residual": { words: "the residual sum", from: ["attn.out", "before"] },
+  "moe.norm": { words: "the norm ahead of the experts", from: ["attn.residual"] },
+  "moe.router_logits": { words: "the router's logits", plural: true, from: ["moe.norm"] },
+  "moe.expert_ids": { words: "the choice of experts", from: ["moe.router_logits"] },
+  "moe.expert_weights": { words: "the experts' weights", plural: true, from: ["moe.router_logits"] },
+  "moe.gate_up": { words: "gate and up", plural: true, from: ["moe.norm"] },
+  "moe.swiglu": { words: "SwiGLU", from: ["moe.gate_up"] },
+  "moe.down": { words: "the down projection", from: ["moe.swiglu"] },
+  "moe.out": { words: "the weighted sum of the experts", from: ["moe.down", "moe.expert_weights"] },
+  "moe.residual": { words: "the residual sum", from: ["moe.out", "attn.residual"] },
+  norm: { words: "the last norm", from: ["before"] },
+  logits: { words: "the logits", plural: true, from: ["norm"] },
+};
+
+/** "attention of layer 3", or "the end of the model". */
+export function placeOf(point: string): string {
+  const { group, layer } = groupOf(point);
+  if (layer === undefined)
+    return group === "embedding" || group === "ids" ? "the start" : "the end of the model";
+  return `${group.startsWith("attn") ? "attention" : "experts"} of layer ${layer}`;
+}
+
+/** The points that a point is computed from. */
+export function inputsOf(point: string, layers: number): string[] {
+  const { group, layer } = groupOf(point);
+  return (OPS[group]?.from ?? []).map((input) => {
+    if (input !== "before") return layer === undefined ? input : `layers.${layer}.${input}`;
+    const before = layer === undefined ? layers - 1 : layer - 1;
+    return before < 0 ? "embedding" : `layers.${before}.moe.residual`;
+  });
+}
+
+/** One sentence on where the two part, and what to look at. */
+export function conclusion({ points, firstDivergence, routing }: Comparison): string {
+  if (!firstDivergence) {
+    const many = points.length === 1 ? "the one point" : `all ${points.length} points`;
+    const { flips } = routing;
+    const routed =
+      flips.length === 0 ? "" : `; ${flips.length} of ${routing.compared} routings flip, as near ties do`;
+    return `No divergence: ${many} within the noise of the two dialects${routed}.`;
+  }
+  const { point, firstToken, mismatch } = firstDivergence;
+  const { group } = groupOf(point);
+  if (mismatch) return `${capital(placeOf(point))}: ${point} can't be compared, ${mismatch}.`;
+  if (point === "ids")
+    return `The prompts differ, from token ${firstToken} on: these are traces of different texts.`;
+  const parted = OPS[group]?.plural ? "part" : "parts";
+  const from = firstToken === 0 ? "from the first token on" : `from token ${firstToken} on`;
+  const known = agreeing(firstDivergence, points);
+  return `${capital(placeOf(point))}: ${known}${OPS[group]?.words ?? group} ${parted} ${from}: ${lookAt(firstDivergence, routing)}.`;
+}
+
+/** "scores agree, ", or what lies between the last agreement and this point. */
+function agreeing({ point }: PointDistance, points: readonly PointDistance[]): string {
+  const layers = points.filter((other) => other.point.endsWith("residual")).length;
+  const seen = new Map(points.map((other) => [other.point, other]));
+  const inputs = inputsOf(point, layers);
+  const good = inputs.filter((input) => seen.has(input) && !diverges(seen.get(input)!));
+  const unseen = inputs.filter((input) => !seen.has(input));
+  const name = (input: string): string => {
+    const { group, layer } = groupOf(input);
+    const here = groupOf(point).layer;
+    return `${OPS[group]?.words ?? group}${layer !== undefined && layer !== here ? ` of layer ${layer}` : ""}`;
+  };
+  if (inputs.length > 0 && unseen.length === 0 && good.length > 0)
+    return `${good.map(name).join(" and ")} ${good.length > 1 || OPS[groupOf(good[0]!).group]?.plural ? "agree" : "agrees"}, `;
+  const at = points.findIndex((other) => other.point === point);
+  const last = points[at - 1];
+  return unseen.length > 0 && last ? `${last.point} agrees, what lies between is not in both traces, ` : "";
+}
+
+/** What is mostly wrong where a point is the first to part. */
+function lookAt(distance: PointDistance, routing: Comparison["routing"]): string {
+  const { point, firstToken = 0, factor, offset, masks, relativeRms } = distance;
+  const { group, layer } = groupOf(point);
+  const times = factor === undefined ? undefined : factor.toPrecision(3);
+  if (group === "moe.expert_ids") {
+    const flip = routing.flips.find((f) => f.layer === layer && f.token === firstToken);
+    if (!flip) return "more flips than noise makes: look at the router";
+    const gap =
+      flip.gap === undefined
+        ? ""
+        : `, whose logits are ${flip.gap.toPrecision(2)} apart where noise is ${flip.noise?.toPrecision(2)}`;
+    return `experts ${flip.expertsA.join(", ")} instead of ${flip.expertsB.join(", ")}${gap}: look at the top-k`;
+  }
+  if (masks)
+    return masks.shownByA > masks.differing / 2
+      ? "it sees keys that should be masked: look at the causal mask and the sliding window (128 keys, the token itself included)"
+      : "it masks keys that should be seen: look at the sliding window (128 keys, the token itself included) and which layers have one";
+  if (offset)
+    return `the same vector is ${relativeRms > 0 ? "missing or added" : "added"} at every token: look at the bias`;
+  if (times !== undefined && times !== "1.00")
+    return `it is ${times} times what it should be: look at ${SCALES[group] ?? "a scale"}`;
+  if (/_rope$/.test(group))
+    return firstToken === 0
+      ? "position 0 already: look at the pairs of dimensions (i with i + half) and YaRN's concentration"
+      : "look at the positions, the base and YaRN's range, which gpt-oss does not truncate";
+  if (group === "attn.weights")
+    return firstToken === 0
+      ? "look at the sinks in the softmax's denominator"
+      : "look at the sliding window and the mask";
+  return `look at ${LOOK[group] ?? "this operation"}`;
+}
+
+const SCALES: Readonly<Record<string, string>> = {
+  "attn.q": "the scale 1/√d, which belongs to the scores",
+  "attn.q_rope": "YaRN's concentration, 0.1 · ln(factor) + 1",
+  "attn.k_rope": "YaRN's concentration, 0.1 · ln(factor) + 1",
+  "attn.scores": "the scale 1/√d",
+  "attn.weights": "the sinks in the softmax's denominator",
+  "attn.norm": "the norm's eps and weights",
+  "moe.norm": "the norm's eps and weights",
+  "moe.out": "whether the experts' weights sum to 1",
+};
+
+const LOOK: Readonly<Record<string, string>> = {
+  embedding: "the token ids and the table's rows",
+  "attn.norm": "the norm's eps (1e-5) and weights",
+  "attn.q": "q's weights and bias, and how q, k, v are split",
+  "attn.k": "k's weights and bias, and how q, k, v are split",
+  "attn.v": "v's weights and bias, and how q, k, v are split",
+  "attn.scores": "which keys' head serves which queries (h ÷ 8), and the scale 1/√d",
+  "attn.sink": "the sinks: a logit a head, neither scaled nor rotated",
+  "attn.context": "which values' head serves which queries (h ÷ 8)",
+  "attn.out": "o's weights and bias, and the order of the heads",
+  "attn.residual": "what is added to the residual stream",
+  "moe.norm": "the norm's eps (1e-5) and weights",
+  "moe.router_logits": "the router's weights and bias",
+  "moe.expert_weights": "the softmax: over the chosen experts' logits, after the top-k",
+  "moe.gate_up":
+    "the experts' weights (MXFP4's nibbles and scales, gate and up by turns), their bias, and that each token gets its own experts'",
+  "moe.swiglu": "the clamps at ±7, 1.702 in the sigmoid and up + 1",
+  "moe.down": "the experts' down weights and bias",
+  "moe.out": "the experts' weights in the sum, and that each expert has its own",
+  "moe.residual": "what is added to the residual stream",
+  norm: "the last norm's eps and weights",
+  logits: "the unembedding, which is not the embedding",
+};
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

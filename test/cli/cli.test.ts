@@ -109,6 +109,26 @@ test("trace writes what compare accepts, and compare tells dialects apart", asyn
   expect(far.stdout.replaceAll(/\s+/g, " ")).toContain(
     "Attention of layer 0: the embedding agrees, the norm ahead of attention parts from the first",
   );
+  const page = join(folder, "report.html");
+  const measured = await gptOss(
+    "compare",
+    bf16,
+    f64,
+    "--model",
+    MODEL,
+    "--html",
+    page,
+    "--dialects",
+    "bf16-hf,f64",
+  );
+  expect([measured.status, measured.stderr]).toEqual([0, ""]);
+  expect(measured.stdout).toContain("lie apart on this prompt");
+  expect(await readFile(page, "utf8")).toMatch(/^<!doctype html>.*No divergence/s);
+  const unheard = await gptOss("compare", bf16, f64, "--dialects", "bf16,f64");
+  expect([unheard.status, unheard.stderr]).toEqual([
+    2,
+    expect.stringMatching(/^gpt-oss: --dialects takes two dialects.*\n$/),
+  ]);
   expect((await readdir(folder)).filter((name) => name.includes("partial"))).toEqual([]);
 });
 

@@ -53,6 +53,13 @@ export const SETS: Readonly<Record<string, SetDescription>> = {
       "gguf/manifest.json: for --outtype bf16, f16, f32 and q8_0 the SHA-256 over all tensors by name, each a line of name, type and row-major shape, then its bytes; the metadata, arrays by count and the SHA-256 of their elements, joined by line feeds.",
     tolerance: "Every byte.",
   },
+  likelihoods: {
+    title: "How likely the trained checkpoint is to write fixed Harmony texts",
+    maker: "scripts/golden/likelihoods.py",
+    contents:
+      "small.jsonl, a text a line: {name, ids, tokens, nll, assistant_tokens, assistant_nll: means of −ln p in nats, over all tokens but the first and over the assistant's; top: at some positions the 20 most probable next tokens [id, ln p]; top_truncated: the same of a model whose YaRN ramp has whole bounds, as llama.cpp's}. Computed in float64.",
+    tolerance: "1e-4 nats in the means in float32, 1e-2 in bf16 or with activations of 8 bits.",
+  },
   tokenizer: {
     title: "Texts and their ids in o200k_harmony",
     maker: "scripts/golden-text/make_tokenizer.py",

@@ -4,8 +4,10 @@ import { GptOssError } from "../errors.ts";
 import * as bench from "./bench.ts";
 import * as bisect from "./bisect.ts";
 import * as chat from "./chat.ts";
+import * as check from "./check.ts";
 import * as compare from "./compare.ts";
 import * as conformance from "./conformance.ts";
+import * as diagnose from "./diagnose.ts";
 import * as exporting from "./export.ts";
 import * as generate from "./generate.ts";
 import * as inspect from "./inspect.ts";
@@ -27,7 +29,7 @@ const program = new Command("gpt-oss")
 
 const commands = [
   ...[chat, generate, serve],
-  ...[trace, compare, bisect, replay, conformance, verify],
+  ...[trace, compare, diagnose, bisect, replay, check, conformance, verify],
   ...[inspect, bench, synth, exporting],
 ];
 for (const command of commands) command.register(program);

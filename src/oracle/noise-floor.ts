@@ -70,7 +70,7 @@ export function noiseFloor(
     FACTOR * Math.max(STORED, Math.hypot(figure(a, point, kind), figure(b, point, kind)));
   return {
     dialects,
-    source: `${FACTOR} times the largest distance between correct runs of ${dialects.join(" and ")}`,
+    source: `measured on correct runs of ${dialects.join(" and ")}`,
     at: (point) => ({ median: both(point, 0), clean: both(point, 1), downstream: both(point, 2) }),
     unit: Math.hypot(a.unit, b.unit),
     step(key) {
@@ -138,7 +138,7 @@ export function measuredFloor(runs: readonly Comparison[], table: NoiseFloor, mo
   }
   return {
     dialects: table.dialects,
-    source: `${FACTOR} times what ${table.dialects.join(", ")} and f64 lie apart on this prompt, by ${model}`,
+    source: `measured on this prompt, on which ${table.dialects.join(", ")} and f64 were run by ${model}`,
     flipShare: table.flipShare,
     unit: table.unit,
     step(key) {

@@ -122,7 +122,7 @@ test("trace writes what compare accepts, and compare tells dialects apart", asyn
     "bf16-hf,f64",
   );
   expect([measured.status, measured.stderr]).toEqual([0, ""]);
-  expect(measured.stdout).toContain("lie apart on this prompt");
+  expect(measured.stdout).toContain("measured on this prompt");
   expect(await readFile(page, "utf8")).toMatch(/^<!doctype html>.*No divergence/s);
   const unheard = await gptOss("compare", bf16, f64, "--dialects", "bf16,f64");
   expect([unheard.status, unheard.stderr]).toEqual([

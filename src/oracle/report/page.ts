@@ -317,6 +317,7 @@ export function drawPage(data: PageData): void {
   }
 
   draw();
+  canvas.parentElement!.scrollTop = chosen * rowHeight - 200;
   window.addEventListener("resize", drawHeat);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }

@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { stat } from "node:fs/promises";
+import { openNodeFile } from "../../checkpoint/file-node.ts";
 import type { Message } from "../../harmony/messages.ts";
-import { readTrace } from "../trace-file.ts";
+import { readAnyTrace } from "../formats/index.ts";
+import { readNpy } from "../formats/npy.ts";
 import { GOLDEN } from "./goldens.ts";
 import { type Activation, type LogitRows, NotOffered, type Runtime } from "./runtime.ts";
 
@@ -202,7 +204,10 @@ class Child {
 
 async function logitsOf(answer: Answer): Promise<LogitRows> {
   if (answer["file"] === undefined) return rowsOf(answer["logits"]);
-  const logits = (await readFile(answer["file"])).get("logits");
+  const path = await checkedPath(answer["file"]);
+  const logits = path.endsWith(".npy")
+    ? await readArray(path)
+    : (await readAnyTrace(path)).trace.get("logits");
   if (logits?.shape.length !== 2) throw new Error("the file has no logits of shape [tokens, vocabulary]");
   const [tokens, vocab] = logits.shape as [number, number];
   return Array.from(
@@ -223,15 +228,24 @@ function rowsOf(value: unknown): LogitRows {
 
 async function activationsOf(answer: Answer): Promise<ReadonlyMap<string, Activation>> {
   if (answer["file"] === undefined) throw new NotOffered();
-  return readFile(answer["file"]);
+  return (await readAnyTrace(await checkedPath(answer["file"]))).trace;
 }
 
-async function readFile(path: unknown): Promise<ReadonlyMap<string, Activation>> {
+async function readArray(path: string): Promise<Activation> {
+  const file = await openNodeFile(path);
+  try {
+    return await readNpy(file);
+  } finally {
+    await file.close();
+  }
+}
+
+async function checkedPath(path: unknown): Promise<string> {
   if (typeof path !== "string") throw new Error("file is to be a path");
   const found = await stat(path).catch(() => undefined);
   if (!found?.isFile() || found.size > MAX_FILE)
     throw new Error(`no file of at most ${MAX_FILE >> 20} MiB: ${text(path)}`);
-  return (await readTrace(path)).trace;
+  return path;
 }
 
 function idsOf({ ids }: Answer): number[] {

@@ -19,6 +19,13 @@ export {
   type RuntimeSession,
 } from "./conformance/runtime.ts";
 export { type AnyTrace, type ReadAnyOptions, readAnyTrace } from "./formats/index.ts";
+export {
+  type CheckOptions,
+  checkServer,
+  harmonyLikelihoods,
+  type Likelihoods,
+  type ServerReport,
+} from "./live/check.ts";
 export { mapNames, type NameMap, type ShapeHints } from "./names.ts";
 export { constantFloor, measuredFloor, type NoiseFloor, noiseFloor, type PointFloor } from "./noise-floor.ts";
 export {

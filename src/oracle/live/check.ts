@@ -28,7 +28,7 @@ export interface CheckOptions extends ClientOptions {
 }
 
 /** What a check found. */
-export interface CheckReport {
+export interface ServerReport {
   readonly url: string;
   /** As the server names it. */
   readonly model: string;
@@ -55,7 +55,7 @@ export async function checkServer(
   url: string,
   checkpoint: OpenCheckpoint,
   options: CheckOptions = {},
-): Promise<CheckReport> {
+): Promise<ServerReport> {
   const { onProgress = () => {}, load = {} } = options;
   const tokenizer = await requireTokenizer(checkpoint);
   const client = new LiveClient(url, options);

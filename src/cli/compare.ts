@@ -104,7 +104,8 @@ async function configOf(path: string): Promise<ModelConfig> {
   return checkpoint.config;
 }
 
-function sizesOf(config: ModelConfig): ShapeHints {
+/** What a trace may not tell of a model's shape. */
+export function sizesOf(config: ModelConfig): ShapeHints {
   return {
     heads: config.numAttentionHeads,
     kvHeads: config.numKeyValueHeads,
@@ -181,7 +182,8 @@ function strangers(a: AnyTrace, b: AnyTrace): string {
     : `Unknown names such as ${unknown[0]} can be told with --map.`;
 }
 
-async function readNameMap(path: string): Promise<NameMap> {
+/** Their names of our points, from a JSON file. */
+export async function readNameMap(path: string): Promise<NameMap> {
   const text = await readText(path, "the names");
   let json: unknown;
   try {

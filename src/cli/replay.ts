@@ -16,7 +16,7 @@ export function register(program: Command): void {
       "continue from another runtime's activations, and see whether what follows agrees; exit status 1 if it doesn't",
     )
     .argument("<model>", "checkpoint folder or .gguf file that both ran")
-    .argument("<theirs>", "the other runtime's trace")
+    .argument("<theirs>", "the other runtime's trace: safetensors, .npz or a folder of .npy")
     .option(
       "--from <points>",
       "activations to take from theirs, such as layers.3.attn.residual; globs, commas",

@@ -18,6 +18,7 @@ export {
   type Runtime,
   type RuntimeSession,
 } from "./conformance/runtime.ts";
+export { dialectOf } from "./dialect-of.ts";
 export { type AnyTrace, type ReadAnyOptions, readAnyTrace } from "./formats/index.ts";
 export {
   type CheckOptions,
@@ -36,6 +37,6 @@ export {
   type ReplayOptions,
   replay,
 } from "./replay.ts";
-export { fitTheirs, nearestDialect, type Theirs } from "./theirs.ts";
+export { fitTheirs, type Theirs } from "./theirs.ts";
 export { type Trace, type TraceOptions, trace, tracePoints } from "./trace.ts";
 export { readTrace, type TraceFile, writeTrace } from "./trace-file.ts";

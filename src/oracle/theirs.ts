@@ -2,10 +2,8 @@ import type { ModelConfig } from "../config.ts";
 import type { HostTensor } from "../engine/ops.ts";
 import { UsageError } from "../errors.ts";
 import type { Hook } from "../model/hooks.ts";
-import { DIALECTS, type DialectName } from "../numerics/dialects.ts";
 import { stepOf } from "./dataflow.ts";
 import { type Trace, tokenAxis } from "./trace.ts";
-import type { TraceFile } from "./trace-file.ts";
 
 /** Another runtime's activations, as far as they fit a model. */
 export interface Theirs {
@@ -75,26 +73,6 @@ function fit(
 
 /** No score is so low; runtimes mask with −∞, or the least float32, bfloat16 or float16, or −10⁴. */
 const MASKED = -9000;
-
-/** The dialect that a trace is nearest to: what its metadata say, else by the precision of its values. */
-export function nearestDialect({ trace, metadata }: TraceFile): DialectName {
-  const named = metadata.get("dialect");
-  if (named !== undefined && Object.hasOwn(DIALECTS, named)) return named as DialectName;
-  const dtype = metadata.get("dtype");
-  if (dtype === "float64") return "f64";
-  if (dtype === "float32") return "f32";
-  if (/gpt_oss|openai/.test(metadata.get("source") ?? "") && dtype === "bfloat16") return "bf16-openai";
-  const isCoarse = [...trace.values()].every(
-    ({ data }) => data instanceof Int32Array || data.every((x) => !Number.isFinite(x) || x === coarse(x)),
-  );
-  return isCoarse ? "bf16-hf" : "f32";
-}
-
-/** To 11 bits, which both float16 and bfloat16 fit in. */
-function coarse(x: number): number {
-  const step = x * (2 ** 42 + 1);
-  return step - (step - x);
-}
 
 /** Tokens of the prompt that an activation holds: [first, end). The last of them all where norm or logits are of one. */
 export function tokensHeld(point: string, { shape }: HostTensor, T: number): [first: number, end: number] {

@@ -14,7 +14,7 @@ import { Transformer } from "../../src/model/transformer.ts";
 import type { DialectName } from "../../src/numerics/dialects.ts";
 import { type Bisection, bisect } from "../../src/oracle/bisect.ts";
 import { stepOf } from "../../src/oracle/dataflow.ts";
-import { fitTheirs, nearestDialect } from "../../src/oracle/theirs.ts";
+import { fitTheirs } from "../../src/oracle/theirs.ts";
 import { type Trace, tokenAxis, trace, tracePoints } from "../../src/oracle/trace.ts";
 import { readTrace, writeTrace } from "../../src/oracle/trace-file.ts";
 import { run } from "../cli/run.ts";
@@ -259,19 +259,6 @@ test("what doesn't fit the model is set aside, and said", () => {
   ]);
   expect(() => fitTheirs(new Map([...theirs].filter(([name]) => name !== "ids")), config)).toThrow(/--ids/);
   expect(() => fitTheirs(new Map([...theirs].slice(0, 1)), config)).toThrow(/no point that fits/);
-});
-
-test("the nearest dialect comes from the metadata, else from the precision of the values", () => {
-  const of = (values: number[], metadata: Record<string, string> = {}) =>
-    nearestDialect({
-      trace: new Map([["norm", { shape: [1, values.length], data: Float32Array.from(values) }]]),
-      metadata: new Map(Object.entries(metadata)),
-    });
-  expect(of([0.1], { dialect: "int8" })).toBe("int8");
-  expect(of([0.1], { dtype: "float64" })).toBe("f64");
-  expect(of([1], { dtype: "bfloat16", source: "gpt-oss 0.0.9 (gpt_oss.torch.model)" })).toBe("bf16-openai");
-  expect(of([1.5, -0.15625, Number.NEGATIVE_INFINITY])).toBe("bf16-hf");
-  expect(of([1.5, 0.1])).toBe("f32");
 });
 
 describe("gpt-oss bisect", () => {

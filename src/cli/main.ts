@@ -7,6 +7,7 @@ import * as chat from "./chat.ts";
 import * as check from "./check.ts";
 import * as compare from "./compare.ts";
 import * as conformance from "./conformance.ts";
+import * as diagnose from "./diagnose.ts";
 import * as exporting from "./export.ts";
 import * as generate from "./generate.ts";
 import * as inspect from "./inspect.ts";
@@ -28,7 +29,7 @@ const program = new Command("gpt-oss")
 
 const commands = [
   ...[chat, generate, serve],
-  ...[trace, compare, bisect, replay, check, conformance, verify],
+  ...[trace, compare, diagnose, bisect, replay, check, conformance, verify],
   ...[inspect, bench, synth, exporting],
 ];
 for (const command of commands) command.register(program);

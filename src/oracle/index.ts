@@ -18,6 +18,7 @@ export {
   type Runtime,
   type RuntimeSession,
 } from "./conformance/runtime.ts";
+export { type Candidate, type DiagnoseOptions, type Diagnosis, diagnose, Laboratory } from "./diagnose.ts";
 export { dialectOf } from "./dialect-of.ts";
 export { type AnyTrace, type ReadAnyOptions, readAnyTrace } from "./formats/index.ts";
 export {
@@ -27,6 +28,8 @@ export {
   type Likelihoods,
   type ServerReport,
 } from "./live/check.ts";
+export { MUTANTS, type Mutant, mutantsMatching } from "./mutants/index.ts";
+export { promptToShowAll } from "./mutants/prompt.ts";
 export { mapNames, type NameMap, type ShapeHints } from "./names.ts";
 export { constantFloor, measuredFloor, type NoiseFloor, noiseFloor, type PointFloor } from "./noise-floor.ts";
 export {

@@ -37,6 +37,11 @@ export function register(program: Command): void {
         .choices(Object.keys(DIALECTS))
         .default("int8"),
     )
+    .addOption(
+      new Option("--explain <which>", "known bugs to try: other configurations, or all (slower)")
+        .choices(["config", "all"])
+        .default("config"),
+    )
     .option(
       "--reference",
       "no server: print how likely the model finds the texts, to compare with others' numbers",

@@ -4,7 +4,7 @@ import { compareLogits, type LogitsDistance } from "./logits.ts";
 import { constantFloor, groupOf, type NoiseFloor, type PointFloor } from "./noise-floor.ts";
 import { type Pairs, pairs, sampledPairs, slotPairs } from "./pairs.ts";
 import { compareRouting, type Flip, type Routing } from "./routing.ts";
-import { type Step, type StepFloor, stepOf } from "./steps.ts";
+import { type Step, type StepFloor, stepsOf } from "./steps.ts";
 import { type Trace, tracePoints } from "./trace.ts";
 import { ULP_BUCKETS, ulpBucket } from "./ulps.ts";
 
@@ -95,7 +95,7 @@ export function compare(
       return { ...distance, explain: () => explain(values, y, found, distance) };
     });
   const byName = new Map(measured.map((distance) => [distance.point, distance as PointDistance]));
-  const count = 1 + Math.max(-1, ...layers);
+  const count = 1 + (layers.at(-1) ?? -1);
   const points = measured.map(
     ({ explain, ...distance }: PointDistance & { explain?: () => Partial<PointDistance> }) => {
       if (!explain) return distance;
@@ -118,7 +118,8 @@ export function compare(
   };
 }
 
-function layersOf(names: readonly string[]): number[] {
+/** Numbers of the layers that names of points speak of, ascending. */
+export function layersOf(names: Iterable<string>): number[] {
   const layers = new Set<number>();
   for (const name of names) {
     const layer = /^layers\.(\d{1,4})\./.exec(name)?.[1];
@@ -283,28 +284,19 @@ function judge(
 ): PointDistance {
   const { point, floor, noise, relativeRms } = distance;
   const tokenErrors = distance.tokenErrors!;
-  const { group, layer = Number.MAX_SAFE_INTEGER } = groupOf(point);
-  const stepFloor = printed ? undefined : noiseFloor.step(point);
-  if (stepFloor) {
-    const choice = /^moe\.(expert_weights|out)$/.test(group);
-    const step = stepOf(
-      distance,
-      compared,
-      b,
-      layers,
-      stepFloor.unit,
-      (t) => choice && routing.differs(layer, t),
-    );
-    if (step) {
-      const { ratios, median } = step;
-      const usual = median > stepFloor.median ? stepFloor.median : stepFloor.worst;
-      const firstToken = ratios.findIndex((ratio) => ratio > usual);
-      return {
-        ...distance,
-        step: { ...step, floor: stepFloor },
-        firstToken: firstToken < 0 ? undefined : firstToken,
-      };
-    }
+  const { layer = Number.MAX_SAFE_INTEGER } = groupOf(point);
+  for (const step of printed ? [] : stepsOf(distance, compared, b, layers, noiseFloor.unit, routing)) {
+    const stepFloor = noiseFloor.step(step.key);
+    if (!stepFloor) continue;
+    const { ratios, median, blind } = step;
+    const limit =
+      median > stepFloor.median ? stepFloor.median : blind ? Number.POSITIVE_INFINITY : stepFloor.worst;
+    const firstToken = ratios.findIndex((ratio) => ratio > limit);
+    return {
+      ...distance,
+      step: { ...step, floor: stepFloor },
+      firstToken: firstToken < 0 ? undefined : firstToken,
+    };
   }
   const excluded = flippedBefore(point, routing);
   const firstFlipped = routing.firstFlipped(layer);

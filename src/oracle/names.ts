@@ -252,7 +252,7 @@ function pointOf(
   const plain = name
     .replace(/^(?:_orig_mod\.|module\.|model\.|transformer\.|language_model\.)+/, "")
     .replace(/\[(\d+)\]/g, ".$1")
-    .replace(/[.:_](?:output|out|result)(?=$|\.\d+$)/, (suffix, at: number, whole: string) => (/attn\.out/.test(whole.slice(at - 4, at + 4)) || suffix === ".out" && convention === "openai" ? suffix : "")) // biome-ignore format: one rule
+    .replace(/[.:_]output(?=$|\.\d+$)/, "")
     .replace(/\.input(?:\.0)?$/, ".input");
   const anywhere = apply(ANYWHERE, plain);
   if (anywhere) return anywhere;
@@ -298,7 +298,8 @@ class Context {
     const names = [...tensors.keys()];
     const numbers = names.map((name) => Number(/(?:layers?|blocks?|-)\.?(\d{1,4})/.exec(name)?.[1] ?? -1));
     const states = names.map((name) => Number(/hidden_states\.(\d{1,4})$/.exec(name)?.[1] ?? 0));
-    this.layers = hints.layers ?? Math.max(1 + numbers.reduce((a, b) => Math.max(a, b), -1), ...states);
+    const largest = (list: readonly number[]): number => list.reduce((a, b) => Math.max(a, b), -1);
+    this.layers = hints.layers ?? Math.max(1 + largest(numbers), largest(states));
     this.fused = names.some((name) => /layernorm/.test(name));
     const ids = ["ids", "input_ids", "tokens"].map((name) => tensors.get(name)).find((found) => found);
     this.tokens =

@@ -100,6 +100,7 @@ class Child {
 
   ask(request: object): Promise<Answer> {
     if (this.#ended !== undefined) return Promise.reject(new Error(this.#ended));
+    if (this.#waiting) return Promise.reject(new Error("a command is asked one thing at a time"));
     const id = ++this.#requests;
     return new Promise<Answer>((resolve, reject) => {
       const timer = setTimeout(() => this.#fail(`no answer within ${this.#timeout / 1000} s`), this.#timeout);
@@ -107,7 +108,7 @@ class Child {
         resolve: (answer) => {
           clearTimeout(timer);
           if (answer["id"] !== undefined && answer["id"] !== id)
-            return this.#fail(`an answer to request ${answer["id"]}, expected ${id}`, reject);
+            return this.#fail(`an answer to request ${text(answer["id"])}, expected ${id}`, reject);
           if (answer["unsupported"]) reject(new NotOffered());
           else if (answer["error"] !== undefined)
             reject(new Error(`the command says: ${text(answer["error"])}`));

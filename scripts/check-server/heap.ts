@@ -47,19 +47,13 @@ interface Snapshot {
   readonly strings: readonly string[];
 }
 
-/** Bytes that there are more of, and what most of them are. A table that has been resized isn't counted: what it holds is. */
-export function growth(before: Objects, after: Objects): { readonly bytes: number; readonly most: string } {
-  const none: Held = { count: 0, bytes: 0 };
-  const changes = [...new Set([...before.keys(), ...after.keys()])]
-    .map((key) => {
-      const [old, now] = [before.get(key) ?? none, after.get(key) ?? none];
-      return { key, count: now.count - old.count, bytes: now.bytes - old.bytes };
+/** Of what there is more than before, and how many; most first. */
+export function growth(before: Objects, after: Objects): (Held & { readonly key: string })[] {
+  return [...after]
+    .map(([key, now]) => {
+      const old = before.get(key);
+      return { key, count: now.count - (old?.count ?? 0), bytes: now.bytes - (old?.bytes ?? 0) };
     })
-    .filter(({ count }) => count !== 0);
-  const most = changes
-    .filter(({ bytes }) => bytes > 0)
-    .sort((a, b) => b.bytes - a.bytes)
-    .slice(0, 5)
-    .map(({ key, count, bytes }) => `${count} × ${key} (${bytes} bytes)`);
-  return { bytes: changes.reduce((sum, { bytes }) => sum + bytes, 0), most: most.join(", ") };
+    .filter(({ count }) => count > 0)
+    .sort((a, b) => b.count - a.count);
 }

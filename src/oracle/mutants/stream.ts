@@ -25,6 +25,7 @@ function norms(
       return override(ops, {
         embed,
         rmsNorm: (x, scale, eps) => {
+          if (eps === 0) return ops.rmsNorm(x, scale, eps); // another mutant's way to read the scale
           const call = next();
           const kind = call === 2 * config.numLayers ? "final" : call % 2 === 0 ? "attn" : "moe";
           return normalize(x, scale, eps, ops, { kind, layer: call >> 1 });

@@ -19,7 +19,7 @@ import { writeWhole } from "../src/checkpoint/export/file-node.ts";
 import { type GgufDenseType, planGgufExport } from "../src/checkpoint/export/gguf.ts";
 import { openCheckpoint } from "../src/checkpoint/open.ts";
 import { table } from "../src/cli/terminal.ts";
-import { type CheckReport, checkServer } from "../src/oracle/live/check.ts";
+import { checkServer, type ServerReport } from "../src/oracle/live/check.ts";
 import { checkText } from "../src/oracle/live/report.ts";
 
 const { values: options } = parseArgs({
@@ -70,7 +70,7 @@ async function exportGguf(from: string, to: string): Promise<void> {
   }
 }
 
-function isAsKnown({ agreement }: CheckReport): boolean {
+function isAsKnown({ agreement }: ServerReport): boolean {
   if (agreement?.verdict !== "explained") return agreement?.verdict === "agrees";
   return agreement.explanations[0]?.explanation.name === "yarn-truncated";
 }

@@ -18,7 +18,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { load } from "../src/generation/model.ts";
 import type { DialectName } from "../src/numerics/dialects.ts";
-import { type Comparison, compare } from "../src/oracle/compare.ts";
+import { type Comparison, compare, type PointDistance } from "../src/oracle/compare.ts";
 import {
   groupOf,
   type Measured,
@@ -26,6 +26,7 @@ import {
   type NoiseTable,
   noiseFloor,
 } from "../src/oracle/noise-floor.ts";
+import { stepsOf } from "../src/oracle/steps.ts";
 import { type Trace, trace } from "../src/oracle/trace.ts";
 import { readTrace } from "../src/oracle/trace-file.ts";
 import { PyTorch } from "./pytorch.ts";
@@ -66,7 +67,8 @@ function anything(a: DialectName, b: DialectName): NoiseFloor {
     source: "",
     flipShare: 1,
     at: () => ({ median: Infinity, clean: Number.MAX_VALUE, downstream: Number.MAX_VALUE }),
-    step: () => ({ unit: Math.hypot(UNITS[a], UNITS[b]), median: Infinity, worst: Infinity }),
+    unit: Math.hypot(UNITS[a], UNITS[b]),
+    step: () => undefined,
   };
 }
 
@@ -81,8 +83,7 @@ const torch = new PyTorch(options.python);
 const figures = new Map<string, Map<string, number[][]>>(); // dialect → group → kind → depth
 const steps = new Map<string, Map<string, [number, number]>>(); // dialect → group → median, worst
 const flipShares = new Map<string, number>();
-const compared: { name: string; a: DialectName; b: DialectName; layers: number; comparison: Comparison }[] =
-  [];
+const compared: ({ name: string; a: DialectName; b: DialectName; layers: number } & Kept)[] = [];
 try {
   for (const subject of await subjects()) await measure(subject);
 } finally {
@@ -136,15 +137,16 @@ async function measure({ name, path, ids }: Subject): Promise<void> {
     // each dialect by two programs, and every dialect by this library's
     const others = runs.filter(([b, , from]) => (source ? b === dialect : from === undefined));
     for (const [b, trace] of others) {
-      const pair = slim(compare(other, trace, anything(dialect, b)));
-      compared.push({ name, a: dialect, b, layers: layersOf(truth), comparison: pair });
+      const pair = slim(compare(other, trace, anything(dialect, b)), trace, dialect, b);
+      compared.push({ name, a: dialect, b, layers: layersOf(truth), ...pair });
       // where two dialects round alike, as both of bfloat16 do up to the softmax, an operation that they round differently adds more
       // to its inputs' errors than either does to those against the truth
       for (const each of [dialect, b])
-        for (const { point, step } of pair.points)
-          if (step) noteStep(each, groupOf(point).group, step.median, step.worst);
+        for (const { key, median, worst } of pair.steps) noteStep(each, key, median, worst);
     }
-    compared.push({ name, a: dialect, b: "f64", layers: layersOf(truth), comparison: slim(comparison) });
+    const against = slim(comparison, truth, dialect, "f64");
+    for (const { key, median, worst } of against.steps) noteStep(dialect, key, median, worst);
+    compared.push({ name, a: dialect, b: "f64", layers: layersOf(truth), ...against });
     runs.push([dialect, other, source]);
     const last = comparison.points.at(-2)?.noise;
     console.log(
@@ -157,15 +159,21 @@ function layersOf(trace: Trace): number {
   return [...trace.keys()].filter((point) => point.endsWith("attn.norm")).length;
 }
 
-/** Without the tokens' errors, of which hundreds of comparisons would not fit into memory. */
-function slim(comparison: Comparison): Comparison {
-  return {
-    ...comparison,
-    points: comparison.points.map(({ tokenErrors: _, tokenSignals: __, step, ...rest }) => ({
-      ...rest,
-      ...(step && { step: { ...step, ratios: new Float64Array() } }),
-    })),
-  };
+/** What is kept of a comparison: not the tokens' errors, of which many would not fit into memory, but every way of every step. */
+interface Kept {
+  readonly points: readonly Pick<PointDistance, "point" | "noise">[];
+  readonly steps: readonly { point: string; key: string; median: number; worst: number }[];
+}
+
+function slim({ points, routing }: Comparison, b: Trace, dialectA: DialectName, dialectB: DialectName): Kept {
+  const byName = new Map(points.map((point) => [point.point, point]));
+  const unit = Math.hypot(UNITS[dialectA], UNITS[dialectB]);
+  const layers = layersOf(b);
+  const every = points.flatMap((point) => {
+    const found = [...stepsOf(point, byName, b, layers, unit, routing)];
+    return found.map(({ key, median, worst }) => ({ point: point.point, key, median, worst }));
+  });
+  return { points: points.map(({ point, noise }) => ({ point, ...(noise && { noise }) })), steps: every };
 }
 
 async function run(path: string, dialect: DialectName, ids: readonly number[]): Promise<Trace> {
@@ -175,9 +183,8 @@ async function run(path: string, dialect: DialectName, ids: readonly number[]): 
 
 function note(dialect: string, { points, routing }: Comparison): void {
   const layers = points.filter(({ point }) => point.endsWith("attn.norm")).length;
-  for (const { point, noise, step } of points) {
+  for (const { point, noise } of points) {
     if (!noise) continue;
-    if (step) noteStep(dialect, groupOf(point).group, step.median, step.worst);
     const { group, layer = group === "embedding" ? 0 : layers } = groupOf(point);
     const index = DEPTHS.findLastIndex((depth) => depth <= layer);
     const figures = [noise.median, noise.clean, Math.max(noise.downstream, noise.clean)];
@@ -272,21 +279,23 @@ export const FACTOR = ${FACTOR};
 function check(): void {
   const worst = new Map<string, { ratio: number; where: string }>();
   const fresh: NoiseTable = { noise: table(), depths: DEPTHS };
-  for (const { name, a, b, layers, comparison } of compared) {
+  for (const { name, a, b, layers, points, steps: every } of compared) {
     const floor = noiseFloor(a, b, layers, fresh);
     const pair = [a, b].sort().join(" and ");
     const note = (kind: string, ratio: number, where: string): void => {
       const key = `${kind}, ${pair}`;
       if (ratio > (worst.get(key)?.ratio ?? 0)) worst.set(key, { ratio, where });
     };
-    for (const { point, noise, step } of comparison.points) {
+    for (const { point, noise } of points) {
       if (!noise) continue;
-      const [limit, stepLimit] = [floor.at(point), floor.step(point)];
+      const limit = floor.at(point);
       for (const kind of ["median", "clean", "downstream"] as const)
         note("points", noise[kind] / limit[kind], `${kind} of ${point}, ${name}`);
-      if (!step || !stepLimit) continue;
+    }
+    for (const { point, key, ...step } of every) {
+      const limit = floor.step(key)!;
       for (const kind of ["median", "worst"] as const)
-        note("steps", step[kind] / stepLimit[kind], `${kind} of ${point}, ${name}`);
+        note("steps", step[kind] / limit[kind], `${kind} of ${point} (${key}), ${name}`);
     }
   }
   for (const [key, { ratio, where }] of [...worst].sort((x, y) => y[1].ratio - x[1].ratio))

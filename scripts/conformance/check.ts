@@ -1,12 +1,13 @@
 /**
- * Checks of the conformance pack that need Python; three minutes:
+ * Checks of the conformance pack that need Python; two minutes on an idle machine:
  *
- *     npx tsx scripts/conformance/check.ts --python .venv/bin/python [--only pack,captures,runtimes]
+ *     npx tsx scripts/conformance/check.ts --python .venv/bin/python [--only pack,captures,runtimes,harmony]
  *
  * pack: the archive is unpacked, and its own reader accepts the goldens and refuses a damaged file; any Python will do.
  * captures: the capture scripts, on the goldens' checkpoints, against golden/model and against scripts/golden/capture.py.
- * runtimes: transformers behind the command line conforms, and with each of its bugs fails where it should. The last two need the
+ * runtimes: transformers behind a command conforms, and with each of its bugs fails where it should. The last two need the
  * packages of scripts/golden/requirements.txt, and gpt-oss.
+ * harmony: the same of openai-harmony, which scripts/golden-text/requirements.txt brings.
  */
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
@@ -25,7 +26,7 @@ import { packArchive } from "./pack.ts";
 const { values: options } = parseArgs({
   options: {
     python: { type: "string", default: "python3" },
-    only: { type: "string", default: "pack,captures,runtimes" },
+    only: { type: "string", default: "pack,captures,runtimes,harmony" },
   },
 });
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -161,13 +162,16 @@ const BUGS: Readonly<Record<string, [hint: RegExp, point: string]>> = {
   positions: [/token 1 isn't.*positions from 0/, "layers.0.attn.q_rope"],
 };
 
+async function behindCommand(script: string, args: string, precision: Precision, levels: Level[]) {
+  await using runtime = commandRuntime(`"${options.python}" "${join(here, script)}" ${args}`, {
+    timeout: 600_000,
+  });
+  return await conformance(runtime, { precision, levels });
+}
+
 async function checkRuntimes(): Promise<void> {
-  const run = async (args: string, precision: Precision, levels: Level[]) => {
-    await using runtime = commandRuntime(
-      `"${options.python}" "${join(here, "example_transformers.py")}" ${args}`,
-    );
-    return await conformance(runtime, { precision, levels });
-  };
+  const run = (args: string, precision: Precision, levels: Level[]) =>
+    behindCommand("example_transformers.py", args, precision, levels);
   for (const precision of ["float32", "bfloat16"] as const) {
     const result = await run(`--dtype ${precision}`, precision, [1, 2, 5]);
     const all = result.passed && result.levels.every(({ status }) => status === "passed");
@@ -176,11 +180,26 @@ async function checkRuntimes(): Promise<void> {
   for (const [bug, [hint, point]] of Object.entries(BUGS)) {
     const { levels } = await run(`--bug ${bug}`, "float32", [1, 2]);
     const found = levels.map(({ hint }) => hint ?? "nothing");
-    report(
-      `${bug} is found`,
-      hint.test(found[0]!) && found[1]!.startsWith(`${point} is the first that differs`),
-      found.join(" | "),
-    );
+    const right = hint.test(found[0]!) && found[1]!.startsWith(`${point} is the first that differs`);
+    report(`${bug} is found`, right, right ? "" : found.join(" | "));
+  }
+}
+
+/** Bugs of example_harmony.py: the level that has to fail, alone, and its hint. */
+const HARMONY_BUGS: Readonly<Record<string, [level: Level, hint: RegExp]>> = {
+  "special-tokens": [3, /Special tokens written as text are text/],
+  "analysis-kept": [4, /Analysis ahead of the last final answer is dropped/],
+  channels: [4, /A header is role/],
+};
+
+async function checkHarmony(): Promise<void> {
+  const run = (args: string) => behindCommand("example_harmony.py", args, "float32", [3, 4]);
+  const result = await run("");
+  report("openai-harmony conforms", result.passed, result.passed ? "" : conformanceText(result));
+  for (const [bug, [level, hint]] of Object.entries(HARMONY_BUGS)) {
+    const failed = (await run(`--bug ${bug}`)).levels.filter(({ status }) => status === "failed");
+    const right = failed.length === 1 && failed[0]!.level === level && hint.test(failed[0]!.hint ?? "");
+    report(`${bug} is found`, right, right ? "" : failed.map((one) => one.hint).join(" | "));
   }
 }
 
@@ -189,6 +208,7 @@ try {
     pack: checkPack,
     captures: checkCaptures,
     runtimes: checkRuntimes,
+    harmony: checkHarmony,
   };
   for (const name of options.only.split(","))
     await (checks[name] ?? (() => Promise.reject(new Error(`no check ${name}`))))();

@@ -17,6 +17,9 @@ import { PACK_VERSION } from "./sets.ts";
 const ADDED: Readonly<Record<string, string>> = {
   "README.md": "../docs/conformance.md",
   LICENSE: "../LICENSE",
+  "scripts/capture_openai.py": "../scripts/conformance/capture_openai.py",
+  "scripts/capture_transformers.py": "../scripts/conformance/capture_transformers.py",
+  "scripts/example_transformers.py": "../scripts/conformance/example_transformers.py",
 };
 
 /** The archive's bytes. Compressed by fflate: what Node's own zlib writes depends on its version and the processor. */
@@ -26,10 +29,17 @@ export async function packArchive(golden: string = GOLDEN): Promise<Uint8Array> 
   for (const [name, path] of Object.entries(ADDED)) files.set(name, join(golden, path));
   const parts: Uint8Array[] = [];
   for (const [name, path] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const bytes = await readFile(path);
+    const bytes = name === "README.md" ? guide(await readFile(path, "utf8")) : await readFile(path);
     parts.push(tarHeader(`${root}/${name}`, bytes.length), bytes, new Uint8Array(-bytes.length & 511));
   }
   return gzipSync(Buffer.concat([...parts, new Uint8Array(1024)]), { level: 9, mtime: 0 });
+}
+
+/** The guide, with links to what the archive has. */
+function guide(text: string): Buffer {
+  return Buffer.from(
+    text.replaceAll("](../golden/", "](").replaceAll("](../scripts/conformance/", "](scripts/"),
+  );
 }
 
 /** 512 bytes of ustar (POSIX 1003.1-1988) for a plain file of mode 644, of no user and no time. */

@@ -1,4 +1,10 @@
 export { checkpointDigest } from "./digest.ts";
+export {
+  type GgufDenseType,
+  type GgufExport,
+  type GgufExportOptions,
+  planGgufExport,
+} from "./export/gguf.ts";
 export { BlobFile, MemoryFile, type RandomAccessFile } from "./file.ts";
 export { type GgufArray, GgufMetadata, type GgufScalar, type GgufValue } from "./gguf.ts";
 export { type OpenCheckpoint, openCheckpoint, openCheckpointFiles } from "./open.ts";

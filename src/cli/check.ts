@@ -4,6 +4,7 @@ import { UsageError } from "../errors.ts";
 import { DIALECTS, type DialectName } from "../numerics/dialects.ts";
 import { checkServer, harmonyLikelihoods } from "../oracle/live/check.ts";
 import { checkText, likelihoodText } from "../oracle/live/report.ts";
+import { MUTANTS } from "../oracle/mutants/index.ts";
 import { type EngineFlags, engineFlags, integer, loadOptions, modelOption, modelPath } from "./arguments.ts";
 import { printable, table } from "./terminal.ts";
 
@@ -15,6 +16,7 @@ interface Options extends EngineFlags {
   readonly positions: number;
   readonly maxTokens: number;
   readonly timeout: number;
+  readonly explain: "config" | "all";
   readonly reference?: boolean;
   readonly json?: boolean;
 }
@@ -34,6 +36,11 @@ export function register(program: Command): void {
       new Option("--noise <dialect>", "what rounding is measured by")
         .choices(Object.keys(DIALECTS))
         .default("int8"),
+    )
+    .addOption(
+      new Option("--explain <which>", "known bugs to try: other configurations, or all (slower)")
+        .choices(["config", "all"])
+        .default("config"),
     )
     .option(
       "--reference",
@@ -60,6 +67,7 @@ async function run(url: string | undefined, options: Options): Promise<void> {
       noiseDialect: options.noise,
       positions: options.positions,
       maxTokens: options.maxTokens,
+      ...(options.explain === "all" && { mutants: MUTANTS }),
       timeout: 1000 * options.timeout,
       ...(options.servedName !== undefined && { servedName: options.servedName }),
       ...(options.apiKey !== undefined && { apiKey: options.apiKey }),

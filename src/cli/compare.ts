@@ -5,7 +5,7 @@ import type { ModelConfig } from "../config.ts";
 import { UsageError } from "../errors.ts";
 import { load } from "../generation/model.ts";
 import { DIALECTS, type DialectName } from "../numerics/dialects.ts";
-import { type Comparison, compare } from "../oracle/compare.ts";
+import { type Comparison, compare, layersOf } from "../oracle/compare.ts";
 import { dialectOf } from "../oracle/dialect-of.ts";
 import { type AnyTrace, type ReadAnyOptions, readAnyTrace } from "../oracle/formats/index.ts";
 import type { NameMap, ShapeHints } from "../oracle/names.ts";
@@ -58,12 +58,7 @@ async function run(pathA: string, pathB: string, options: Options): Promise<void
   if (b.sampled.size > 0) throw new UsageError("the second trace has a few values only", { where: pathB, hint: "Give it first, and a whole trace second." }); // biome-ignore format: one thought
   const dialects = askedDialects(options.dialects) ?? [dialectOf(a), dialectOf(b)];
   const names = [dialects[0]!.name, dialects[1]!.name] as const;
-  const layers =
-    1 +
-    Math.max(
-      -1,
-      ...[...b.trace.keys()].map((point) => Number(/^layers\.(\d{1,4})\./.exec(point)?.[1] ?? -1)),
-    );
+  const layers = layersOf(b.trace.keys()).length;
   const floor = await chooseFloor(options, names, layers, b);
   const mantissaBits = names.some((name) => name.startsWith("bf16")) ? 8 : 24;
   const comparison = compare(a.trace, b.trace, floor, { sampled: a.sampled, mantissaBits });
@@ -164,6 +159,7 @@ const UNJUDGED: NoiseFloor = {
   source: "",
   flipShare: 1,
   step: () => undefined,
+  unit: 0,
   at: () => ({ median: Number.MAX_VALUE, clean: Number.MAX_VALUE, downstream: Number.MAX_VALUE }),
 };
 

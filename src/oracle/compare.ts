@@ -1,10 +1,11 @@
 import type { HostTensor } from "../engine/ops.ts";
+import { explain, sumFits } from "./evidence.ts";
 import type { SampledTensor } from "./formats/sampled.ts";
 import { compareLogits, type LogitsDistance } from "./logits.ts";
 import { constantFloor, groupOf, type NoiseFloor, type PointFloor } from "./noise-floor.ts";
 import { type Pairs, pairs, sampledPairs, slotPairs } from "./pairs.ts";
 import { compareRouting, type Flip, type Routing } from "./routing.ts";
-import { type Step, type StepFloor, stepOf } from "./steps.ts";
+import { type Step, type StepFloor, stepsOf } from "./steps.ts";
 import { type Trace, tracePoints } from "./trace.ts";
 import { ULP_BUCKETS, ulpBucket } from "./ulps.ts";
 
@@ -95,7 +96,7 @@ export function compare(
       return { ...distance, explain: () => explain(values, y, found, distance) };
     });
   const byName = new Map(measured.map((distance) => [distance.point, distance as PointDistance]));
-  const count = 1 + Math.max(-1, ...layers);
+  const count = 1 + (layers.at(-1) ?? -1);
   const points = measured.map(
     ({ explain, ...distance }: PointDistance & { explain?: () => Partial<PointDistance> }) => {
       if (!explain) return distance;
@@ -118,7 +119,8 @@ export function compare(
   };
 }
 
-function layersOf(names: readonly string[]): number[] {
+/** Numbers of the layers that names of points speak of, ascending. */
+export function layersOf(names: Iterable<string>): number[] {
   const layers = new Set<number>();
   for (const name of names) {
     const layer = /^layers\.(\d{1,4})\./.exec(name)?.[1];
@@ -283,28 +285,19 @@ function judge(
 ): PointDistance {
   const { point, floor, noise, relativeRms } = distance;
   const tokenErrors = distance.tokenErrors!;
-  const { group, layer = Number.MAX_SAFE_INTEGER } = groupOf(point);
-  const stepFloor = printed ? undefined : noiseFloor.step(point);
-  if (stepFloor) {
-    const choice = /^moe\.(expert_weights|out)$/.test(group);
-    const step = stepOf(
-      distance,
-      compared,
-      b,
-      layers,
-      stepFloor.unit,
-      (t) => choice && routing.differs(layer, t),
-    );
-    if (step) {
-      const { ratios, median } = step;
-      const usual = median > stepFloor.median ? stepFloor.median : stepFloor.worst;
-      const firstToken = ratios.findIndex((ratio) => ratio > usual);
-      return {
-        ...distance,
-        step: { ...step, floor: stepFloor },
-        firstToken: firstToken < 0 ? undefined : firstToken,
-      };
-    }
+  const { layer = Number.MAX_SAFE_INTEGER } = groupOf(point);
+  for (const step of printed ? [] : stepsOf(distance, compared, b, layers, noiseFloor.unit, routing)) {
+    const stepFloor = noiseFloor.step(step.key);
+    if (!stepFloor) continue;
+    const { ratios, median, blind } = step;
+    const limit =
+      median > stepFloor.median ? stepFloor.median : blind ? Number.POSITIVE_INFINITY : stepFloor.worst;
+    const firstToken = ratios.findIndex((ratio) => ratio > limit);
+    return {
+      ...distance,
+      step: { ...step, floor: stepFloor },
+      firstToken: firstToken < 0 ? undefined : firstToken,
+    };
   }
   const excluded = flippedBefore(point, routing);
   const firstFlipped = routing.firstFlipped(layer);
@@ -322,46 +315,6 @@ function judge(
   if (printed?.sum !== undefined && firstToken === undefined && !sumFits(printed, b.get(point)!.data, floor))
     firstToken = printed.firstToken;
   return { ...distance, firstToken };
-}
-
-/** Whether A is a multiple of B, or B and the same vector at every token. */
-function explain(
-  a: HostTensor["data"],
-  b: HostTensor,
-  { runs }: Pairs,
-  { point }: PointDistance,
-): Partial<PointDistance> {
-  if (point.endsWith("scores")) {
-    const scale = fit(a, b, runs, false);
-    return scale.left < scale.error / 10 ? { factor: scale.factor } : {};
-  }
-  const scale = fit(a, b, runs, true);
-  return {
-    ...(scale.left < scale.error / 10 && { factor: scale.factor }),
-    ...(scale.offset > 0.9 * scale.error && { offset: true }),
-  };
-}
-
-/** Least squares: the factor, what it leaves of the error, and what one vector added at every token explains. */
-function fit(a: HostTensor["data"], b: HostTensor, runs: Pairs["runs"], offsets: boolean) {
-  let [ab, aa, bb, error, count] = [0, 0, 0, 0, 0];
-  const width = b.data.length / b.shape[0]!;
-  const means = new Float64Array(offsets && width <= 2 ** 16 ? width : 0);
-  for (const run of runs()) {
-    if (run.length === means.length) count++;
-    for (let j = 0; j < run.length; j++) {
-      const [x, y] = [a[run.a + j]!, b.data[run.b + j]!];
-      if (!Number.isFinite(x) || !Number.isFinite(y)) continue;
-      ab += x * y;
-      aa += x * x;
-      bb += y * y;
-      error += (x - y) ** 2;
-      if (run.length === means.length) means[j]! += x - y;
-    }
-  }
-  const factor = bb > 0 ? ab / bb : 1;
-  const offset = count < 3 ? 0 : means.reduce((sum, mean) => sum + mean * mean, 0) / count;
-  return { factor, left: aa - factor * ab, error, offset };
 }
 
 function first(T: number, holds: (t: number) => boolean): number | undefined {
@@ -384,28 +337,6 @@ function figures(
     clean: worst(judged.filter((t) => t < firstFlipped)),
     downstream: worst(judged.filter((t) => t > firstFlipped)),
   };
-}
-
-/**
- * The printed sum, which was added in float32. Within the floor no error's rms is above floor · rms(b), hence the sum's, by Cauchy and
- * Schwarz, not above that times the number of values.
- */
-function sumFits(
-  { sum, firstToken, shape }: SampledTensor,
-  b: HostTensor["data"],
-  floor: PointFloor,
-): boolean {
-  const from = (firstToken * b.length) / shape[0]!;
-  let [total, squares, magnitude] = [0, 0, 0];
-  for (let i = from; i < b.length; i++) {
-    total += b[i]!;
-    squares += b[i]! * b[i]!;
-    magnitude = Math.max(magnitude, Math.abs(total));
-  }
-  const count = b.length - from;
-  const rms = Math.sqrt(squares / Math.max(1, count));
-  const relative = Number.isFinite(floor.clean) ? Math.max(floor.clean, floor.downstream) : floor.median;
-  return Math.abs(sum! - total) <= count * (relative * rms + 2 ** -24 * (magnitude + rms)) + 1e-6;
 }
 
 export type { Flip };

@@ -21,6 +21,13 @@ export {
 export { type Candidate, type DiagnoseOptions, type Diagnosis, diagnose, Laboratory } from "./diagnose.ts";
 export { dialectOf } from "./dialect-of.ts";
 export { type AnyTrace, type ReadAnyOptions, readAnyTrace } from "./formats/index.ts";
+export {
+  type CheckOptions,
+  checkServer,
+  harmonyLikelihoods,
+  type Likelihoods,
+  type ServerReport,
+} from "./live/check.ts";
 export { MUTANTS, type Mutant, mutantsMatching } from "./mutants/index.ts";
 export { promptToShowAll } from "./mutants/prompt.ts";
 export { mapNames, type NameMap, type ShapeHints } from "./names.ts";

@@ -19,7 +19,9 @@ export interface NoiseFloor {
   readonly source: string;
   at(point: string): PointFloor;
   /** What an operation may make of the errors of its inputs; where these are known, it alone counts. */
-  step(point: string): StepFloor | undefined;
+  step(key: string): StepFloor | undefined;
+  /** What the two dialects round away, which is added to the inputs' errors. */
+  readonly unit: number;
   /** Largest share of tokens that a layer may send to other experts where no router logits tell whether it was a near tie. */
   readonly flipShare: number;
 }
@@ -32,6 +34,7 @@ export function constantFloor(x: number): NoiseFloor {
     source: `${x} everywhere, as asked for`,
     at: () => everywhere,
     step: () => undefined,
+    unit: 0,
     flipShare: x,
   };
 }
@@ -67,14 +70,13 @@ export function noiseFloor(
     FACTOR * Math.max(STORED, Math.hypot(figure(a, point, kind), figure(b, point, kind)));
   return {
     dialects,
-    source: `${FACTOR} times the largest distance between correct runs of ${dialects.join(" and ")}`,
+    source: `measured on correct runs of ${dialects.join(" and ")}`,
     at: (point) => ({ median: both(point, 0), clean: both(point, 1), downstream: both(point, 2) }),
-    step(point) {
-      const { group } = groupOf(point);
-      const [x, y] = [a.steps[group] ?? [0, 0], b.steps[group] ?? [0, 0]];
+    unit: Math.hypot(a.unit, b.unit),
+    step(key) {
+      const [x, y] = [a.steps[key] ?? [0, 0], b.steps[key] ?? [0, 0]];
       const [median, worst] = [0, 1].map((kind) => Math.max(x[kind]!, y[kind]!)) as [number, number];
-      if (worst === 0) return undefined;
-      return { unit: Math.hypot(a.unit, b.unit), median: MEDIAN_FACTOR * median, worst: FACTOR * worst };
+      return worst === 0 ? undefined : { median: MEDIAN_FACTOR * median, worst: FACTOR * worst };
     },
     flipShare: FACTOR * Math.max(0.002, a.flipShare, b.flipShare),
   };
@@ -120,9 +122,10 @@ export function measuredFloor(runs: readonly Comparison[], table: NoiseFloor, mo
   const steps = new Map<string, [number, number]>();
   for (const { points } of runs) {
     for (const { point, noise, step } of points) {
-      const { group } = groupOf(point);
-      const [median, worst] = steps.get(group) ?? [0, 0];
-      if (step) steps.set(group, [Math.max(median, step.median), Math.max(worst, step.worst)]);
+      if (step) {
+        const [median, worst] = steps.get(step.key) ?? [0, 0];
+        steps.set(step.key, [Math.max(median, step.median), Math.max(worst, step.worst)]);
+      }
       const before = largest.get(point) ?? { median: 0, clean: 0, downstream: 0 };
       if (!noise) continue;
       const downstream = Math.max(before.downstream, noise.downstream, noise.clean);
@@ -135,16 +138,16 @@ export function measuredFloor(runs: readonly Comparison[], table: NoiseFloor, mo
   }
   return {
     dialects: table.dialects,
-    source: `${FACTOR} times what ${table.dialects.join(", ")} and f64 lie apart on this prompt, by ${model}`,
+    source: `measured on this prompt, on which ${table.dialects.join(", ")} and f64 were run by ${model}`,
     flipShare: table.flipShare,
-    step(point) {
-      const [from, seen] = [table.step(point), steps.get(groupOf(point).group)];
+    unit: table.unit,
+    step(key) {
+      const [from, seen] = [table.step(key), steps.get(key)];
       if (!from || !seen) return from;
       // the table is an upper bound; a prompt that happens to be quiet doesn't make a third of it noise
       const within = (limit: number, measured: number): number =>
         Math.min(limit, Math.max(limit / 3, measured));
       return {
-        unit: from.unit,
         median: within(from.median, MEDIAN_FACTOR * seen[0]),
         worst: within(from.worst, FACTOR * seen[1]),
       };

@@ -22,6 +22,8 @@ export interface Routing {
   readonly flips: readonly Flip[];
   /** (layer, token) pairs of which both traces tell the experts. */
   readonly compared: number;
+  /** Whether both traces tell a layer's experts. */
+  knows(layer: number): boolean;
   /** Whether the sets of experts differ. */
   differs(layer: number, token: number): boolean;
   /** First layer in which a token's experts differ. */
@@ -39,6 +41,7 @@ export function compareRouting(a: Trace, b: Trace, layers: readonly number[], fl
     for (const [token, at] of firstLayer) if (at < layer && token < first) first = token;
     return first;
   };
+  const known = new Set<number>();
   let compared = 0;
   for (const layer of layers) {
     const [idsA, idsB] = [a, b].map((trace) => trace.get(`layers.${layer}.moe.expert_ids`));
@@ -46,6 +49,7 @@ export function compareRouting(a: Trace, b: Trace, layers: readonly number[], fl
     if (!idsA || !idsB || idsA.shape.at(-1) !== k) continue;
     const T = Math.min(idsA.shape[0]!, idsB.shape[0]!);
     compared += T;
+    known.add(layer);
     const earliest = firstFlipped(layer);
     const found: number[] = [];
     for (let token = 0; token < T; token++) {
@@ -77,6 +81,7 @@ export function compareRouting(a: Trace, b: Trace, layers: readonly number[], fl
   return {
     flips,
     compared,
+    knows: (layer) => known.has(layer),
     differs: (layer, token) => differing.has(`${layer} ${token}`),
     flippedAt: (token) => firstLayer.get(token) ?? Number.POSITIVE_INFINITY,
     firstFlipped,

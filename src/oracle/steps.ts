@@ -1,5 +1,6 @@
 import type { PointDistance } from "./compare.ts";
 import { groupOf } from "./noise-floor.ts";
+import type { Routing } from "./routing.ts";
 import type { Trace } from "./trace.ts";
 
 /**
@@ -12,6 +13,10 @@ import type { Trace } from "./trace.ts";
  * which stays within what was measured on correct runs at any depth, behind any flip.
  */
 export interface Step {
+  /** The point's kind and those of its inputs. */
+  readonly key: string;
+  /** Tokens may have gone to other experts on the way, which the traces don't tell: only the median counts. */
+  readonly blind: boolean;
   /** Of all tokens. */
   readonly median: number;
   readonly worst: number;
@@ -20,12 +25,11 @@ export interface Step {
 
 /** Largest ratios of correct runs, times a factor. */
 export interface StepFloor {
-  readonly unit: number;
   readonly median: number;
   readonly worst: number;
 }
 
-/** Relative errors of the inputs, or absolute ones where the operation is a sum or looks at differences. */
+/** The error that a token's inputs bring along: relative, or absolute where the operation is a sum or looks at differences. */
 type Rule = (inputs: Inputs, t: number) => number;
 
 interface Inputs {
@@ -34,115 +38,152 @@ interface Inputs {
   absolute(input: string, t: number): number;
   /** Rms of the token's values at the point itself. */
   readonly signal: Float64Array;
-  /** Mean square of the keys' errors that token t may see. */
-  keys(input: string, t: number): number;
-  /** The same, weighted with how much the heads look at each. */
-  attended(input: string, t: number): number;
+  /** Mean square of the errors of the tokens that t may see. */
+  seen(input: string, t: number): number;
+  /** The same of the values, weighted with how much the heads look at each. */
+  attended(t: number): number;
 }
 
-const same =
-  (input: string): Rule =>
-  ({ relative }, t) =>
-    relative(input, t);
-const softmaxed =
-  (input: string): Rule =>
-  ({ absolute }, t) =>
-    absolute(input, t);
-const sum =
-  (x: string, y: string): Rule =>
-  ({ absolute, signal }, t) =>
-    (absolute(x, t) + absolute(y, t)) / signal[t]!;
+interface Way {
+  readonly from: readonly string[];
+  readonly rule: Rule;
+}
 
-const RULES: Readonly<Record<string, { readonly from: readonly string[]; readonly rule: Rule }>> = {
-  "attn.norm": { from: ["before"], rule: same("before") },
-  "attn.q": { from: ["attn.norm"], rule: same("attn.norm") },
-  "attn.k": { from: ["attn.norm"], rule: same("attn.norm") },
-  "attn.v": { from: ["attn.norm"], rule: same("attn.norm") },
-  "attn.q_rope": { from: ["attn.q"], rule: same("attn.q") },
-  "attn.k_rope": { from: ["attn.k"], rule: same("attn.k") },
-  "attn.scores": {
-    from: ["attn.q_rope", "attn.k_rope"],
-    rule: ({ relative, keys }, t) => Math.sqrt(relative("attn.q_rope", t) ** 2 + keys("attn.k_rope", t)),
-  },
-  "attn.weights": { from: ["attn.scores"], rule: softmaxed("attn.scores") },
-  "attn.sink": { from: ["attn.scores"], rule: softmaxed("attn.scores") },
-  "attn.context": {
-    from: ["attn.weights", "attn.v"],
-    rule: ({ relative, attended }, t) => Math.sqrt(relative("attn.weights", t) ** 2 + attended("attn.v", t)),
-  },
-  "attn.out": { from: ["attn.context"], rule: same("attn.context") },
-  "attn.residual": { from: ["attn.out", "before"], rule: sum("attn.out", "before") },
-  "moe.norm": { from: ["attn.residual"], rule: same("attn.residual") },
-  "moe.router_logits": { from: ["moe.norm"], rule: same("moe.norm") },
-  "moe.expert_weights": { from: ["moe.router_logits"], rule: softmaxed("moe.router_logits") },
-  "moe.gate_up": { from: ["moe.norm"], rule: same("moe.norm") },
-  "moe.swiglu": { from: ["moe.gate_up"], rule: same("moe.gate_up") },
-  "moe.down": { from: ["moe.swiglu"], rule: same("moe.swiglu") },
-  "moe.out": {
-    from: ["moe.down", "moe.expert_weights"],
-    rule: ({ relative }, t) => Math.hypot(relative("moe.down", t), relative("moe.expert_weights", t)),
-  },
-  "moe.residual": { from: ["moe.out", "attn.residual"], rule: sum("moe.out", "attn.residual") },
-  norm: { from: ["before"], rule: same("before") },
-  logits: { from: ["norm"], rule: same("norm") },
+const of = (input: string): Way => ({ from: [input], rule: ({ relative }, t) => relative(input, t) });
+const differencesOf = (input: string): Way => ({
+  from: [input],
+  rule: ({ absolute }, t) => absolute(input, t),
+});
+const sumOf = (x: string, y: string): Way => ({
+  from: [x, y],
+  rule: ({ absolute, signal }, t) => (absolute(x, t) + absolute(y, t)) / signal[t]!,
+});
+/** A query of its own token, keys of all. */
+const ofQueryAndKeys = (query: string, key: string): Way => ({
+  from: query === key ? [query] : [query, key],
+  rule: ({ relative, seen }, t) => Math.sqrt(relative(query, t) ** 2 + seen(key, t)),
+});
+const through = (input: string): Way => ofQueryAndKeys(input, input);
+
+/** What each point is computed from, and, where a trace lacks that, from what further up. */
+const WAYS: Readonly<Record<string, readonly Way[]>> = {
+  "attn.norm": [of("before")],
+  "attn.q": [of("attn.norm"), of("before")],
+  "attn.k": [of("attn.norm"), of("before")],
+  "attn.v": [of("attn.norm"), of("before")],
+  "attn.q_rope": [of("attn.q"), of("attn.norm"), of("before")],
+  "attn.k_rope": [of("attn.k"), of("attn.norm"), of("before")],
+  "attn.scores": [
+    ofQueryAndKeys("attn.q_rope", "attn.k_rope"),
+    ofQueryAndKeys("attn.q", "attn.k"),
+    through("attn.norm"),
+  ],
+  "attn.weights": [
+    differencesOf("attn.scores"),
+    ofQueryAndKeys("attn.q_rope", "attn.k_rope"),
+    ofQueryAndKeys("attn.q", "attn.k"),
+  ],
+  "attn.sink": [differencesOf("attn.scores"), ofQueryAndKeys("attn.q_rope", "attn.k_rope")],
+  "attn.context": [
+    {
+      from: ["attn.weights", "attn.v"],
+      rule: ({ relative, attended }, t) => Math.sqrt(relative("attn.weights", t) ** 2 + attended(t)),
+    },
+    through("attn.norm"),
+    through("before"),
+  ],
+  "attn.out": [of("attn.context"), through("attn.norm"), through("before")],
+  "attn.residual": [sumOf("attn.out", "before"), through("before")],
+  "moe.norm": [of("attn.residual"), through("before")],
+  "moe.router_logits": [of("moe.norm"), of("attn.residual"), through("before")],
+  "moe.expert_weights": [differencesOf("moe.router_logits"), of("moe.norm"), of("attn.residual")],
+  "moe.gate_up": [of("moe.norm"), of("attn.residual")],
+  "moe.swiglu": [of("moe.gate_up"), of("moe.norm")],
+  "moe.down": [of("moe.swiglu"), of("moe.norm")],
+  "moe.out": [
+    {
+      from: ["moe.down", "moe.expert_weights"],
+      rule: ({ relative }, t) => Math.hypot(relative("moe.down", t), relative("moe.expert_weights", t)),
+    },
+    of("moe.norm"),
+    of("attn.residual"),
+    through("before"),
+  ],
+  "moe.residual": [sumOf("moe.out", "attn.residual"), of("attn.residual"), through("before")],
+  norm: [of("before")],
+  logits: [of("norm"), of("before")],
 };
+
+function nameOf(input: string, layer: number | undefined, layers: number): string {
+  if (input !== "before") return layer === undefined ? input : `layers.${layer}.${input}`;
+  const before = layer === undefined ? layers - 1 : layer - 1;
+  return before < 0 ? "embedding" : `layers.${before}.moe.residual`;
+}
 
 /** Names of the points that a point is computed from; the embedding from none. */
 export function inputsOf(point: string, layers: number): string[] {
   const { group, layer } = groupOf(point);
-  return (RULES[group]?.from ?? []).map((input) => {
-    if (input !== "before") return layer === undefined ? input : `layers.${layer}.${input}`;
-    const before = layer === undefined ? layers - 1 : layer - 1;
-    return before < 0 ? "embedding" : `layers.${before}.moe.residual`;
-  });
+  return (WAYS[group]?.[0]?.from ?? []).map((input) => nameOf(input, layer, layers));
 }
 
-/** The step to a point, if its inputs were compared too. */
-export function stepOf(
+/** The steps to a point from those of its inputs that were compared too, the shortest first. */
+export function* stepsOf(
   distance: PointDistance,
   compared: ReadonlyMap<string, PointDistance>,
   b: Trace,
   layers: number,
   unit: number,
-  excluded: (t: number) => boolean,
-): Step | undefined {
-  const { point, tokenErrors, tokenSignals } = distance;
-  const { group } = groupOf(point);
-  const rule = RULES[group];
-  if (!rule || !tokenErrors || !tokenSignals) return undefined;
-  const sources = new Map<string, PointDistance>();
-  for (const [i, name] of inputsOf(point, layers).entries()) {
-    const source = compared.get(name);
-    if (!source?.tokenErrors || source.note !== undefined || source.tokenErrors.length !== tokenErrors.length)
-      return undefined;
-    sources.set(rule.from[i]!, source);
+  routing: Routing,
+): Generator<Step> {
+  const { point, tokenErrors, tokenSignals, note } = distance;
+  const { group, layer } = groupOf(point);
+  if (!tokenErrors || !tokenSignals || note !== undefined) return;
+  for (const { from, rule } of WAYS[group] ?? []) {
+    const sources = new Map<string, PointDistance>();
+    for (const input of from) {
+      const source = compared.get(nameOf(input, layer, layers));
+      const whole = source?.tokenErrors?.length === tokenErrors.length && source.note === undefined;
+      if (whole) sources.set(input, source);
+    }
+    if (sources.size < from.length) continue;
+    const relative = (input: string, t: number): number => sources.get(input)!.tokenErrors![t]!;
+    const weights = sources.has("attn.weights")
+      ? b.get(nameOf("attn.weights", layer, layers))?.data
+      : undefined;
+    const inputs: Inputs = {
+      relative,
+      absolute: (input, t) => relative(input, t) * sources.get(input)!.tokenSignals![t]!,
+      signal: tokenSignals,
+      seen: meanOfSquares(relative),
+      attended: attention(weights, tokenErrors.length, (t) => relative("attn.v", t)),
+    };
+    // past the choice of experts, a token that went elsewhere has an error of its own, unless the step begins behind it
+    const pastChoice =
+      /^moe\.(expert_weights|out)$/.test(group) || (group === "moe.residual" && !from.includes("moe.out"));
+    const ratios = tokenErrors.map((error, t) => {
+      if (Number.isNaN(error) || (pastChoice && routing.differs(layer!, t))) return Number.NaN;
+      const given = rule(inputs, t);
+      if (Number.isNaN(given)) return Number.NaN; // an input of this token was not compared
+      return error === 0 ? 0 : error / (given + unit);
+    });
+    const judged = ratios.filter((ratio) => !Number.isNaN(ratio)).sort();
+    if (judged.length === 0) continue;
+    const blind = pastChoice && !routing.knows(layer!);
+    yield {
+      key: `${group} < ${from.join(" + ")}`,
+      median: judged[judged.length >> 1]!,
+      worst: judged.at(-1)!,
+      ratios,
+      blind,
+    };
   }
-  const relative = (input: string, t: number): number => sources.get(input)!.tokenErrors![t]!;
-  const inputs: Inputs = {
-    relative,
-    absolute: (input, t) => relative(input, t) * sources.get(input)!.tokenSignals![t]!,
-    signal: tokenSignals,
-    keys: meanOfSquares((t) => relative("attn.k_rope", t)),
-    attended: attention(b.get(point.replace("context", "weights"))?.data, tokenErrors.length, (t) =>
-      relative("attn.v", t),
-    ),
-  };
-  const ratios = tokenErrors.map((error, t) => {
-    if (Number.isNaN(error) || excluded(t)) return Number.NaN;
-    const given = rule.rule(inputs, t);
-    if (Number.isNaN(given)) return Number.NaN; // an input of this token was not compared
-    return error === 0 ? 0 : error / (given + unit);
-  });
-  const judged = ratios.filter((ratio) => !Number.isNaN(ratio)).sort();
-  if (judged.length === 0) return undefined;
-  return { median: judged[judged.length >> 1]!, worst: judged.at(-1)!, ratios };
 }
 
 /** Mean square of an error over tokens 0 … t, each asked for in turn. */
-function meanOfSquares(error: (t: number) => number): Inputs["keys"] {
+function meanOfSquares(error: (input: string, t: number) => number): Inputs["seen"] {
   const sums: number[] = [];
-  return (_, t) => {
-    for (let i = sums.length; i <= t; i++) sums.push((sums[i - 1] ?? 0) + error(i) ** 2);
+  return (input, t) => {
+    for (let i = sums.length; i <= t; i++) sums.push((sums[i - 1] ?? 0) + error(input, i) ** 2);
     return sums[t]! / (t + 1);
   };
 }
@@ -152,7 +193,7 @@ function attention(
   T: number,
   error: (t: number) => number,
 ): Inputs["attended"] {
-  return (_, t) => {
+  return (t) => {
     if (!weights) return 0;
     const heads = weights.length / (T * T);
     let [total, weighted] = [0, 0];

@@ -4,6 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
+import { load } from "../../src/generation/model.ts";
+import { trace } from "../../src/oracle/trace.ts";
+import { writeTrace } from "../../src/oracle/trace-file.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 const MODEL = fileURLToPath(new URL("../../golden/model/checkpoint", import.meta.url));
@@ -110,6 +113,26 @@ test("trace writes what compare accepts, and compare tells dialects apart", asyn
     "Attention of layer 0: the embedding agrees, the norm ahead of attention parts from the first",
   );
   expect((await readdir(folder)).filter((name) => name.includes("partial"))).toEqual([]);
+});
+
+test("compare measures the noise with a model, draws a page and knows the dialects", async () => {
+  const write = async (dialect: "bf16-hf" | "f64"): Promise<string> => {
+    const out = join(folder, `noise-${dialect}.safetensors`);
+    await using model = await load(MODEL, { dialect, tokenizer: false });
+    await writeTrace(out, await trace(model.transformer, [3, 4, 105, 21]), { dialect });
+    return out;
+  };
+  const [bf16, f64] = [await write("bf16-hf"), await write("f64")];
+  const page = join(folder, "report.html");
+  const measured = await gptOss("compare", bf16, f64, "--model", MODEL, "--html", page);
+  expect([measured.status, measured.stderr]).toEqual([0, ""]);
+  expect(measured.stdout).toContain("measured on this prompt");
+  expect(await readFile(page, "utf8")).toMatch(/^<!doctype html>.*No divergence/s);
+  const unheard = await gptOss("compare", bf16, f64, "--dialects", "bf16,f64");
+  expect([unheard.status, unheard.stderr]).toEqual([
+    2,
+    expect.stringMatching(/^gpt-oss: --dialects takes two dialects.*\n$/),
+  ]);
 });
 
 test("trace takes a choice of points", async () => {

@@ -306,6 +306,33 @@ describe("gpt-oss bisect", () => {
     });
   });
 
+  test("reads other programs' names, and says where it is in their words", async () => {
+    const whole = await faulty({ hooks: { "layers.1.attn.q": scaled(2) } }, 6);
+    const renamed: Trace = new Map([
+      ["ids", whole.get("ids")!],
+      ["model.layers.1.input_layernorm", whole.get("layers.1.attn.norm")!],
+      ["model.layers.1.self_attn.q_proj", whole.get("layers.1.attn.q")!],
+    ]);
+    const { output, status } = await bisectFile("transformers.safetensors", renamed);
+    expect(status).toBe(1);
+    expect(output).toMatch(/\(layers\.1\.attn\.q, yours model\.layers\.1\.self_attn\.q_proj\)/);
+  });
+
+  test("refuses a few printed values, and no file at all", async () => {
+    const path = join(folder, "eval.txt");
+    const values = "[\n[\n[ 1.0000, 2.0000],\n],\n]\nsum = 3.000000\n";
+    await writeFile(
+      path,
+      `ggml_debug: attn_norm-0 = (f32) MUL(norm-0{2, 1, 1, 1}, w{2, 1, 1, 1}}) = {2, 1, 1, 1}\n${values}`,
+    );
+    await expect(run(register, "bisect", checkpoint, path)).rejects.toThrow(
+      /a few values of each activation/,
+    );
+    await expect(run(register, "bisect", checkpoint, join(folder, "none"))).rejects.toThrow(
+      /can't open the trace/,
+    );
+  });
+
   test("takes the ids from a file where the trace has none", async () => {
     const theirs = new Map(await faulty({}, 5));
     theirs.delete("ids");

@@ -86,6 +86,22 @@ describe("a command answers", () => {
     });
   });
 
+  test("with logits in an .npy file", async () => {
+    // as numpy.save writes numpy.float32([[1, 2], [3, 4]])
+    const header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }".padEnd(117).concat("\n");
+    const path = join(folder, "logits.npy");
+    const start = Buffer.from([0x93, ...Buffer.from("NUMPY"), 1, 0, header.length, 0]);
+    await writeFile(
+      path,
+      Buffer.concat([start, Buffer.from(header), Buffer.from(Float32Array.of(1, 2, 3, 4).buffer)]),
+    );
+    const body = `return { file: ${JSON.stringify(path)} };`;
+    expect(await ask(body, (runtime) => runtime.logits!([1, 2]))).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
+  });
+
   test("among lines that are none, in pieces, at the folder of goldens that it is given", async () => {
     const body = `say("loading…\\n"); say(\`{"id":\${request.id},"te\`); await new Promise((r) => setTimeout(r, 20)); say('xt":"' + process.env.GPT_OSS_GOLDEN + '"}\\n');`;
     expect(

@@ -55,7 +55,10 @@ test("the archive's bytes follow from the files' contents alone, in the form of 
   try {
     await mkdir(join(folder, "golden/ops"), { recursive: true });
     await mkdir(join(folder, "docs"));
-    for (const path of ["golden/b.txt", "golden/ops/a.txt", "docs/conformance.md", "LICENSE"])
+    await mkdir(join(folder, "scripts/conformance"), { recursive: true });
+    const scripts = ["capture_openai.py", "capture_transformers.py", "example_transformers.py"];
+    const added = ["docs/conformance.md", "LICENSE", ...scripts.map((name) => `scripts/conformance/${name}`)];
+    for (const path of ["golden/b.txt", "golden/ops/a.txt", ...added])
       await writeFile(join(folder, path), `contents of ${path}`);
     const first = await packArchive(join(folder, "golden"));
     await utimes(join(folder, "golden/b.txt"), 1, 1);
@@ -78,7 +81,13 @@ test("the archive's bytes follow from the files' contents alone, in the form of 
         expect(tar.toString("utf8", at + 512, at + 512 + size)).toBe("contents of golden/ops/a.txt");
       at += 512 + size + (-size & 511);
     }
-    expect(names).toEqual(["LICENSE", "README.md", "b.txt", "ops/a.txt"]);
+    expect(names).toEqual([
+      "LICENSE",
+      "README.md",
+      "b.txt",
+      "ops/a.txt",
+      ...scripts.map((name) => `scripts/${name}`),
+    ]);
     expect(tar.length % 512).toBe(0);
   } finally {
     await rm(folder, { recursive: true });

@@ -10,6 +10,7 @@ import {
   conformance,
   conformanceText,
   modelRuntime,
+  NotOffered,
   type Runtime,
   readTrace,
   textRuntime,
@@ -163,6 +164,17 @@ describe("level 2 names the first point that differs", () => {
     expect(checks.find(({ name }) => name === "norm")?.detail).toMatch(
       /shape \[64, 300\], expected \[300, 64\]/,
     );
+    const none: Runtime = {
+      trace: () =>
+        new Map([
+          ["norm", { shape: [0, 64], data: [] }],
+          ["logits", { shape: [2, 200], data: truth.get("logits")!.data.slice(0, 400) }],
+        ]),
+    };
+    expect(level(await conformance(none, { levels: [2] }), 2).checks.slice(1)).toMatchObject([
+      { name: "norm", passed: false, detail: "no tokens" },
+      { name: "logits", passed: true, detail: "2 tokens, taken for the first ones" },
+    ]);
     const unnamed: Runtime = { trace: () => new Map([["model.norm", { shape: [1], data: [1] }]]) };
     expect(level(await conformance(unnamed, { levels: [2] }), 2).checks[0]?.detail).toMatch(
       /no activation has a known name/,
@@ -187,6 +199,15 @@ describe("level 5 finds what depends on how tokens come", () => {
       names: ["two sessions in turns"],
       hint: expect.stringMatching(/cache is shared/),
     });
+  });
+
+  test("whatever closing a session does", async () => {
+    const { open, ...rest } = recorded(() => 1);
+    const shared = await open!();
+    const close = () => Promise.reject(new NotOffered());
+    expect((await failing({ ...rest, open: () => ({ feed: shared.feed, close }) })).names).toContain(
+      "chunks of 7",
+    );
   });
 
   test("a cache that can't be cut back", async () => {

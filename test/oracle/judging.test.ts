@@ -101,6 +101,23 @@ test("a correct run passes in every dialect, against the truth and against anoth
   }
 });
 
+test("of residual streams alone, a right run passes, and a wrong one is found in its half of the layer", async () => {
+  const only = (trace: Trace): Trace =>
+    new Map([...trace].filter(([point]) => /residual$|^(ids|embedding|norm|logits)$/.test(point)));
+  for (const [dialect, size] of [
+    ["f32", 1e-3],
+    ["bf16-hf", 0.5],
+  ] as const) {
+    // biome-ignore format: a table
+    const first = (trace: Trace): string | undefined =>
+      compare(only(trace), only(truth), noiseFloor(dialect, "f64", 2)).firstDivergence?.point;
+    const wave = (x: number, i: number): number => x * (1 + size * ((i % 5) - 2));
+    expect(first(await run(dialect)), dialect).toBeUndefined();
+    expect(first(await run(dialect, "layers.1.attn.context", wave)), dialect).toBe("layers.1.attn.residual");
+    expect(first(await run(dialect, "layers.1.moe.swiglu", wave)), dialect).toBe("layers.1.moe.residual");
+  }
+});
+
 test("a choice of experts that their logits don't explain is a divergence", async () => {
   const wrong = await run("f32", "layers.1.moe.expert_ids", (id, i) =>
     Math.floor(i / 4) === 9 && i % 4 === 0 ? leastLikely(9) : id,

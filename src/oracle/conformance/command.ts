@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { stat } from "node:fs/promises";
+import { openNodeFile } from "../../checkpoint/file-node.ts";
 import type { Message } from "../../harmony/messages.ts";
-import { readTrace } from "../trace-file.ts";
+import { readAnyTrace } from "../formats/index.ts";
+import { readNpy } from "../formats/npy.ts";
 import { GOLDEN } from "./goldens.ts";
 import { type Activation, type LogitRows, NotOffered, type Runtime } from "./runtime.ts";
 
@@ -98,6 +100,7 @@ class Child {
 
   ask(request: object): Promise<Answer> {
     if (this.#ended !== undefined) return Promise.reject(new Error(this.#ended));
+    if (this.#waiting) return Promise.reject(new Error("a command is asked one thing at a time"));
     const id = ++this.#requests;
     return new Promise<Answer>((resolve, reject) => {
       const timer = setTimeout(() => this.#fail(`no answer within ${this.#timeout / 1000} s`), this.#timeout);
@@ -105,7 +108,7 @@ class Child {
         resolve: (answer) => {
           clearTimeout(timer);
           if (answer["id"] !== undefined && answer["id"] !== id)
-            return this.#fail(`an answer to request ${answer["id"]}, expected ${id}`, reject);
+            return this.#fail(`an answer to request ${text(answer["id"])}, expected ${id}`, reject);
           if (answer["unsupported"]) reject(new NotOffered());
           else if (answer["error"] !== undefined)
             reject(new Error(`the command says: ${text(answer["error"])}`));
@@ -202,7 +205,10 @@ class Child {
 
 async function logitsOf(answer: Answer): Promise<LogitRows> {
   if (answer["file"] === undefined) return rowsOf(answer["logits"]);
-  const logits = (await readFile(answer["file"])).get("logits");
+  const path = await checkedPath(answer["file"]);
+  const logits = path.endsWith(".npy")
+    ? await readArray(path)
+    : (await readAnyTrace(path)).trace.get("logits");
   if (logits?.shape.length !== 2) throw new Error("the file has no logits of shape [tokens, vocabulary]");
   const [tokens, vocab] = logits.shape as [number, number];
   return Array.from(
@@ -223,15 +229,24 @@ function rowsOf(value: unknown): LogitRows {
 
 async function activationsOf(answer: Answer): Promise<ReadonlyMap<string, Activation>> {
   if (answer["file"] === undefined) throw new NotOffered();
-  return readFile(answer["file"]);
+  return (await readAnyTrace(await checkedPath(answer["file"]))).trace;
 }
 
-async function readFile(path: unknown): Promise<ReadonlyMap<string, Activation>> {
+async function readArray(path: string): Promise<Activation> {
+  const file = await openNodeFile(path);
+  try {
+    return await readNpy(file);
+  } finally {
+    await file.close();
+  }
+}
+
+async function checkedPath(path: unknown): Promise<string> {
   if (typeof path !== "string") throw new Error("file is to be a path");
   const found = await stat(path).catch(() => undefined);
   if (!found?.isFile() || found.size > MAX_FILE)
     throw new Error(`no file of at most ${MAX_FILE >> 20} MiB: ${text(path)}`);
-  return (await readTrace(path)).trace;
+  return path;
 }
 
 function idsOf({ ids }: Answer): number[] {

@@ -3,10 +3,14 @@ import type { CheckResult } from "../checks.ts";
 import type { StatedIds } from "./goldens.ts";
 import { check, type LevelOutcome, type Suite } from "./suite.ts";
 
+/** Of the long runs those of so many characters: with some tokenizers the time grows with the square, openai-harmony's among them. */
+const LONGEST = 5000;
+
 /** Level 3: texts to ids of o200k_harmony, and back. */
 export async function checkTokenizer(suite: Suite): Promise<LevelOutcome> {
   const { runtime, goldens } = suite;
-  const [texts, runs] = [await goldens.texts(), await goldens.runs()];
+  const texts = await goldens.texts();
+  const runs = (await goldens.runs()).filter(({ unit, times }) => unit.length * times <= LONGEST);
   const checks: LevelOutcome["checks"] = [];
   const hints: string[] = [];
   const { encode, decode } = runtime;
@@ -37,10 +41,12 @@ export async function checkTokenizer(suite: Suite): Promise<LevelOutcome> {
       }),
     );
   }
-  if (checks.every(({ passed }) => passed)) return { checks };
-  const decodeHint =
-    "Ids are joined as bytes and decoded as UTF-8 once, not one by one; no space is added or taken away.";
-  return { checks, hint: hints[0] ?? decodeHint };
+  const decoded = checks.find(({ name }) => name.startsWith("decode"));
+  if (decoded && !decoded.passed && Number.isFinite(decoded.error))
+    hints.push(
+      "Ids are joined as bytes and decoded as UTF-8 once, not one by one; no space is added or taken away.",
+    );
+  return { checks, hint: hints[0] };
 }
 
 function encodeHint(text: string, found: readonly number[], expected: readonly number[]): string {

@@ -154,6 +154,10 @@ const POINTS: readonly (readonly [RegExp, string])[] = [
   [/^result_output MUL_MAT/, "logits"],
 ];
 
+/** Nodes on the way to a point, which say nothing new. */
+const BETWEEN =
+  /^(norm|node_|leaf_|cache_|inp_|kq|kqv|v_cont|fattn|[QKV]cur|attn_out|ffn_moe_(logits|argsort|weights|weighted|gate|up|down)(-|$))|\(|__/;
+
 function toPoints(nodes: readonly Node[], path: string): LlamaText {
   const found = new Map<string, Node>();
   const unknown = new Set<string>();
@@ -161,7 +165,7 @@ function toPoints(nodes: readonly Node[], path: string): LlamaText {
     const key = `${node.name} ${node.op}`;
     const rule = POINTS.find(([pattern]) => pattern.test(key));
     if (rule) found.set(rule[1].replace("#", rule[0].exec(key)![1] ?? ""), node);
-    else if (!/^(norm|node_|leaf_|cache_|inp_)|\(/.test(node.name)) unknown.add(node.name);
+    else if (!BETWEEN.test(node.name)) unknown.add(node.name);
   }
   const tokens = found.get("embedding")?.ne[1] ?? found.get("layers.0.attn.norm")?.ne[1];
   if (tokens === undefined)

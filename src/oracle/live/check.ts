@@ -5,6 +5,7 @@ import { readTokenizer } from "../../generation/companions.ts";
 import type { LoadOptions } from "../../generation/model.ts";
 import type { DialectName } from "../../numerics/dialects.ts";
 import type { Tokenizer } from "../../tokenizer/index.ts";
+import type { Mutant } from "../mutants/index.ts";
 import { CASES, type CaseResult, runCase } from "./behaviour.ts";
 import { type ClientOptions, LiveClient, ServerError } from "./client.ts";
 import { Answer } from "./fields.ts";
@@ -22,13 +23,15 @@ export interface CheckOptions extends ClientOptions {
   readonly noiseDialect?: DialectName;
   /** Positions of each text, where each takes a request; default 32. */
   readonly positions?: number;
+  /** Known bugs to try where the server is off by more than noise; default: those that are but another configuration. */
+  readonly mutants?: readonly Mutant[];
   /** Tokens that an answer may take; default 1000. */
   readonly maxTokens?: number;
   readonly onProgress?: (what: string) => void;
 }
 
 /** What a check found. */
-export interface CheckReport {
+export interface ServerReport {
   readonly url: string;
   /** As the server names it. */
   readonly model: string;
@@ -55,7 +58,7 @@ export async function checkServer(
   url: string,
   checkpoint: OpenCheckpoint,
   options: CheckOptions = {},
-): Promise<CheckReport> {
+): Promise<ServerReport> {
   const { onProgress = () => {}, load = {} } = options;
   const tokenizer = await requireTokenizer(checkpoint);
   const client = new LiveClient(url, options);
@@ -74,6 +77,7 @@ export async function checkServer(
       load: { ...load, dialect: load.dialect ?? "int16" },
       noiseDialect: options.noiseDialect ?? "int8",
       positions: options.positions ?? 32,
+      ...(options.mutants && { mutants: options.mutants }),
       onProgress,
     }));
   const server = { client, model, tokenizer, maxTokens: options.maxTokens ?? 1000 };

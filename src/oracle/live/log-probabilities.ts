@@ -1,15 +1,10 @@
 import type { OpenCheckpoint } from "../../checkpoint/open.ts";
 import type { LoadOptions } from "../../generation/model.ts";
 import type { DialectName } from "../../numerics/dialects.ts";
+import { MUTANTS, type Mutant } from "../mutants/index.ts";
+import type { MutantRunner } from "../mutants/runner.ts";
 import { type Distance, isNoise, nearerBy, type PositionDistance, summarize } from "./agreement.ts";
-import {
-  distancesFrom,
-  EXPLANATIONS,
-  type Explanation,
-  type Run,
-  scoresOf,
-  type TextLikelihood,
-} from "./reference.ts";
+import { createRunner, distancesFrom, type Run, scoresOf, type TextLikelihood } from "./reference.ts";
 import type { Scorer, TextScores } from "./scores.ts";
 import { type HarmonyText, spread } from "./texts.ts";
 
@@ -21,7 +16,8 @@ export interface AgreementOptions {
   readonly noiseDialect: DialectName;
   /** Positions of each text that are asked for, where each takes a request. */
   readonly positions: number;
-  readonly explanations?: readonly Explanation[];
+  /** Known bugs to try; default: those that are but another configuration. */
+  readonly mutants?: readonly Mutant[];
   readonly onProgress?: (what: string) => void;
 }
 
@@ -39,7 +35,7 @@ export interface Agreement {
 }
 
 export interface Explained {
-  readonly explanation: Pick<Explanation, "name" | "description" | "seen" | "fix">;
+  readonly explanation: Pick<Mutant, "name" | "description" | "seen" | "fix">;
   readonly distance: Distance;
   /** By how many standard errors it is nearer to the server than the right model is, position by position. */
   readonly nearerBy: number;
@@ -56,7 +52,7 @@ export async function compareLogProbabilities(
   texts: readonly HarmonyText[],
   options: AgreementOptions,
 ): Promise<Agreement> {
-  const { checkpoint, load, noiseDialect, onProgress = () => {} } = options;
+  const { load, noiseDialect, onProgress = () => {} } = options;
   const atOnce = scorer.way === "echo" || scorer.way === "prompt_logprobs";
   const positions = texts.map(({ ids }) => spread(ids.length, atOnce ? ids.length : options.positions));
   const theirs: TextScores[] = [];
@@ -64,38 +60,76 @@ export async function compareLogProbabilities(
     onProgress(`asking the server about ${text.name}`);
     theirs.push(await scorer.score(text.ids, positions[i]!));
   }
-  const right: Run = { checkpoint, options: load };
   onProgress(`computing ${noiseDialect}`);
-  const noisy = await scoresOf(
-    { checkpoint, options: { ...load, dialect: noiseDialect } },
-    texts,
-    positions,
-    scorer.top,
+  const noisy = await withRunner(options, (runner) =>
+    scoresOf({ runner, dialect: noiseDialect }, texts, positions, scorer.top),
   );
-  onProgress(`computing ${load.dialect}`);
-  const { distances, likelihoods } = await distancesFrom(right, texts, [theirs, noisy]);
-  const [ours, floor] = distances as [PositionDistance[], PositionDistance[]];
-  const noise = summarize(floor);
-  const base = {
-    ...{ dialect: load.dialect, theirs: summarize(ours), noise, noiseDialect, likelihoods },
-    texts: perText(texts, positions, ours),
+  return withRunner(options, async (runner) => {
+    onProgress(`computing ${load.dialect}`);
+    const right: Run = { runner, dialect: load.dialect };
+    const { distances, likelihoods } = await distancesFrom(right, texts, [theirs, noisy]);
+    const [ours, floor] = distances as [PositionDistance[], PositionDistance[]];
+    const [distance, noise] = [summarize(ours), summarize(floor)];
+    const base = {
+      ...{ dialect: load.dialect, theirs: distance, noise, noiseDialect, likelihoods },
+      texts: perText(texts, positions, ours),
+    };
+    if (isNoise(distance, noise)) return { verdict: "agrees", ...base, explanations: [] };
+    const explanations = await explain(right, texts, theirs, { ours, noise }, options);
+    const [nearest] = explanations;
+    const explained = nearest?.fits && nearest.nearerBy > SIGNIFICANT;
+    return { verdict: explained ? "explained" : "differs", ...base, explanations };
+  });
+}
+
+/** Known bugs that are compared on all texts: the nearest ones on the first of several hundred tokens. */
+const FINALISTS = 8;
+
+async function explain(
+  right: Run,
+  texts: readonly HarmonyText[],
+  theirs: readonly TextScores[],
+  { ours, noise }: { readonly ours: readonly PositionDistance[]; readonly noise: Distance },
+  { checkpoint, mutants, onProgress = () => {} }: AgreementOptions,
+): Promise<Explained[]> {
+  const { config } = checkpoint;
+  const possible = (mutants ?? CONFIG_MUTANTS).filter(({ from }) => (from?.(config) ?? 0) < 128);
+  const run = async (mutant: Mutant, only?: number): Promise<PositionDistance[]> => {
+    onProgress(`computing ${mutant.name}`);
+    const pick = <T>(list: readonly T[]): readonly T[] => (only === undefined ? list : [list[only]!]);
+    return (await distancesFrom({ ...right, mutant }, pick(texts), [pick(theirs)])).distances[0]!;
   };
-  if (isNoise(base.theirs, noise)) return { verdict: "agrees", ...base, explanations: [] };
+  const trial = Math.max(
+    texts.findIndex(({ ids }) => ids.length >= 256),
+    0,
+  );
+  const tried: { mutant: Mutant; kl: number }[] = [];
+  for (const mutant of possible) tried.push({ mutant, kl: summarize(await run(mutant, trial)).kl });
+  tried.sort((a, b) => a.kl - b.kl);
   const explanations: Explained[] = [];
-  for (const explanation of options.explanations ?? EXPLANATIONS) {
-    onProgress(`computing ${explanation.name}`);
-    const run = await distancesFrom({ ...right, explanation }, texts, [theirs]);
-    const distance = summarize(run.distances[0]!);
-    const { name, description, seen, fix } = explanation;
+  for (const { mutant } of tried.slice(0, FINALISTS)) {
+    const distances = await run(mutant);
+    const distance = summarize(distances);
+    const { name, description, seen, fix } = mutant;
     explanations.push({
       explanation: { name, description, seen, fix },
-      ...{ distance, nearerBy: nearerBy(run.distances[0]!, ours), fits: isNoise(distance, noise) },
+      ...{ distance, nearerBy: nearerBy(distances, ours), fits: isNoise(distance, noise) },
     });
   }
-  explanations.sort((a, b) => a.distance.kl - b.distance.kl);
-  const [nearest] = explanations;
-  const explained = nearest?.fits && nearest.nearerBy > SIGNIFICANT;
-  return { verdict: explained ? "explained" : "differs", ...base, explanations };
+  return explanations.sort((a, b) => a.distance.kl - b.distance.kl);
+}
+
+/** Known bugs that are but another configuration: as fast as the model itself. */
+const CONFIG_MUTANTS: readonly Mutant[] = MUTANTS.filter(
+  ({ change }) => change.config && !change.ops && !change.weights,
+);
+
+async function withRunner<T>(
+  { checkpoint, load }: Pick<AgreementOptions, "checkpoint"> & { readonly load: LoadOptions },
+  use: (runner: MutantRunner) => Promise<T>,
+): Promise<T> {
+  await using runner = createRunner(checkpoint, load);
+  return await use(runner);
 }
 
 function perText(
@@ -117,5 +151,8 @@ export async function referenceLikelihoods(
   load: LoadOptions,
   texts: readonly HarmonyText[],
 ): Promise<TextLikelihood[]> {
-  return (await distancesFrom({ checkpoint, options: load }, texts, [])).likelihoods;
+  return withRunner({ checkpoint, load }, async (runner) => {
+    const run = { runner, dialect: load.dialect ?? "int16" };
+    return (await distancesFrom(run, texts, [])).likelihoods;
+  });
 }

@@ -1,50 +1,42 @@
 import type { OpenCheckpoint } from "../../checkpoint/open.ts";
-import type { ModelConfig } from "../../config.ts";
-import { type LoadOptions, load } from "../../generation/model.ts";
+import { quantizeDense } from "../../checkpoint/quantize.ts";
+import type { LoadOptions } from "../../generation/model.ts";
 import { logProbabilities } from "../../generation/sampler.ts";
+import type { DialectName } from "../../numerics/dialects.ts";
 import { exp, log } from "../../numerics/elementary.ts";
+import type { Mutant } from "../mutants/mutant.ts";
+import { MutantRunner } from "../mutants/runner.ts";
 import { distanceAt, type PositionDistance } from "./agreement.ts";
 import type { TextScores, TopScores } from "./scores.ts";
 import type { HarmonyText } from "./texts.ts";
 
-/** A model that a server may be running instead of the right one: a known bug. */
-export interface Explanation {
-  readonly name: string;
-  readonly description: string;
-  /** Who had it, or why one might. */
-  readonly seen: string;
-  readonly fix: string;
-  readonly change: { readonly config?: (config: ModelConfig) => ModelConfig };
-}
-
-/** One of our runs: the checkpoint, perhaps with a bug, in some dialect. */
+/** One of our runs: the checkpoint in some dialect, perhaps with a known bug. */
 export interface Run {
-  readonly checkpoint: OpenCheckpoint;
-  readonly options: LoadOptions;
-  readonly explanation?: Explanation;
+  readonly runner: MutantRunner;
+  readonly dialect: DialectName;
+  readonly mutant?: Mutant;
 }
 
-/** The logits behind each position of a text. */
+/** Runs a checkpoint, its matrices quantised if that is asked for. */
+export function createRunner(
+  { config, weights }: OpenCheckpoint,
+  { dense, ...engine }: LoadOptions,
+): MutantRunner {
+  return new MutantRunner({ config, weights: dense === "q8_0" ? quantizeDense(weights) : weights }, engine);
+}
+
+/** The logits behind each position of a text but the last. */
 type Visit = (text: number, position: number, logits: ArrayLike<number>) => void;
 
-/** Positions whose logits are held at a time: each is a number for each token of the vocabulary. */
-const CHUNK = 32;
-
-async function visitTexts(run: Run, texts: readonly HarmonyText[], visit: Visit): Promise<void> {
-  const { checkpoint, explanation, options } = run;
-  const config = explanation?.change.config?.(checkpoint.config) ?? checkpoint.config;
-  const lent = { ...checkpoint, config, close: async () => {} };
-  await using model = await load(lent, { ...options, tokenizer: false });
-  const { transformer } = model;
+async function visitTexts(
+  { runner, dialect, mutant }: Run,
+  texts: readonly HarmonyText[],
+  visit: Visit,
+): Promise<void> {
   for (const [t, { ids }] of texts.entries()) {
-    using cache = transformer.createCache();
-    for (let from = 0; from < ids.length - 1; from += CHUNK) {
-      const chunk = ids.slice(from, Math.min(from + CHUNK, ids.length - 1));
-      const { data } = transformer.ops.read(await transformer.forward(chunk, cache));
-      for (const i of chunk.keys()) {
-        visit(t, from + i, data.subarray(i * config.vocabSize, (i + 1) * config.vocabSize));
-      }
-    }
+    const { data, shape } = await runner.logits(ids, dialect, mutant ? [mutant.change] : []);
+    const vocabSize = shape[1]!;
+    for (let i = 0; i < ids.length - 1; i++) visit(t, i, data.subarray(i * vocabSize, (i + 1) * vocabSize));
   }
 }
 
@@ -114,86 +106,3 @@ function normalized(logits: ArrayLike<number>): { best: number; logprob: (id: nu
   const logSum = logits[best]! + log(sum);
   return { best, logprob: (id) => logits[id]! - logSum };
 }
-
-const rope = (change: Partial<ModelConfig["rope"]>): Explanation["change"] => ({
-  config: (config) => ({ ...config, rope: { ...config.rope, ...change } }),
-});
-
-/** Bugs that are a change of the configuration, by how often they are met. */
-export const EXPLANATIONS: readonly Explanation[] = [
-  {
-    name: "yarn-truncated",
-    description: "The bounds of YaRN's ramp are rounded to whole dimensions.",
-    seen: "llama.cpp, to this day; vLLM, SGLang and transformers once",
-    fix: "Honour truncate: false.",
-    change: rope({ truncate: true }),
-  },
-  {
-    name: "yarn-none",
-    description: "Plain RoPE: YaRN is ignored.",
-    seen: "rope_scaling not read, or only beyond the original context",
-    fix: "Apply YaRN at every position.",
-    change: rope({ factor: 1 }),
-  },
-  {
-    name: "window-none",
-    description: "All layers see all of the text.",
-    seen: "OpenVINO exported a window of 0",
-    fix: "Layers 0, 2, 4, … see as many tokens as the window has, the query's own included.",
-    change: { config: (config) => ({ ...config, layerTypes: config.layerTypes.map(() => "full") }) },
-  },
-  {
-    name: "window-one-more",
-    description: "The window has one key too many.",
-    seen: "Megatron-LM, mlx-lm: a mask that counts the query apart",
-    fix: "A window of 128 includes the query's own token.",
-    change: { config: (config) => ({ ...config, slidingWindow: config.slidingWindow + 1 }) },
-  },
-  {
-    name: "window-everywhere",
-    description: "All layers slide.",
-    seen: "layer_types not read",
-    fix: "Layers 1, 3, 5, … see all of the text.",
-    change: { config: (config) => ({ ...config, layerTypes: config.layerTypes.map(() => "sliding") }) },
-  },
-  {
-    name: "layers-exchanged",
-    description: "Full layers come first.",
-    seen: "a pattern that counts from the other end",
-    fix: "Layer 0 slides.",
-    change: {
-      config: (config) => ({
-        ...config,
-        layerTypes: config.layerTypes.map((type) => (type === "full" ? "sliding" : "full")),
-      }),
-    },
-  },
-  {
-    name: "swiglu-unclamped",
-    description: "SwiGLU's inputs aren't clamped.",
-    seen: "swiglu_limit not read",
-    fix: "gate at most 7, up from −7 to 7.",
-    change: { config: (config) => ({ ...config, swigluLimit: 1e30 }) },
-  },
-  {
-    name: "swiglu-plain-silu",
-    description: "SwiGLU's sigmoid has no factor of 1.702.",
-    seen: "hidden_act is silu in config.json",
-    fix: "gate · sigmoid(1.702 · gate) · (up + 1).",
-    change: { config: (config) => ({ ...config, swigluAlpha: 1 }) },
-  },
-  {
-    name: "theta-10000",
-    description: "RoPE's base is 10000.",
-    seen: "rope_theta not read",
-    fix: "Read rope_theta.",
-    change: rope({ theta: 10000 }),
-  },
-  {
-    name: "experts-one-fewer",
-    description: "A token meets one expert too few.",
-    seen: "experts_per_token read from elsewhere",
-    fix: "Four experts a token.",
-    change: { config: (config) => ({ ...config, expertsPerToken: Math.max(1, config.expertsPerToken - 1) }) },
-  },
-];

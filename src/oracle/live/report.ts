@@ -1,5 +1,5 @@
 import type { Distance } from "./agreement.ts";
-import type { CheckReport, Likelihoods } from "./check.ts";
+import type { Likelihoods, ServerReport } from "./check.ts";
 import { type Agreement, SIGNIFICANT } from "./log-probabilities.ts";
 import type { TextLikelihood } from "./reference.ts";
 import { WAY_NAMES } from "./scores.ts";
@@ -7,7 +7,7 @@ import { WAY_NAMES } from "./scores.ts";
 /** Rows of cells under a heading, as lines. */
 export type Table = (heading: readonly string[], rows: readonly (readonly string[])[]) => string;
 
-export function checkText(report: CheckReport, table: Table): string {
+export function checkText(report: ServerReport, table: Table): string {
   const { scoring, agreement, cases } = report;
   const lines = [
     `${report.url} as ${report.model}, against checkpoint ${report.checkpoint.slice(0, 12)}…`,

@@ -10,7 +10,7 @@ const MAX_COLUMNS = 512;
 export function htmlReport(judged: Judged, ids: ArrayLike<number> = []): string {
   const { comparison, a, b, conclusion } = judged;
   const { points, floor, routing, logits } = comparison;
-  const tokens = Math.max(1, ...points.map(({ tokenErrors }) => tokenErrors?.length ?? 0));
+  const tokens = points.reduce((most, { tokenErrors }) => Math.max(most, tokenErrors?.length ?? 0), 1);
   const perColumn = Math.ceil(tokens / MAX_COLUMNS);
   const data: PageData = {
     conclusion,

@@ -40,7 +40,7 @@ export function drawPage(data: PageData): void {
     error: bytes(point.errors),
     ratio: bytes(point.severities),
   }));
-  const columns = Math.max(1, ...rows.map(({ ratio }) => ratio.length));
+  const columns = rows.reduce((most, { ratio }) => Math.max(most, ratio.length), 1);
   const ops = [...new Set(rows.filter(({ layer }) => layer !== null).map(({ op }) => op))];
   const wrong = rows.findIndex(({ agrees }) => !agrees);
   let chosen = wrong < 0 ? rows.length - 1 : wrong;
@@ -317,6 +317,7 @@ export function drawPage(data: PageData): void {
   }
 
   draw();
+  canvas.parentElement!.scrollTop = chosen * rowHeight - 200;
   window.addEventListener("resize", drawHeat);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }

@@ -9,13 +9,15 @@ export type DrawTable = (heading: readonly string[], rows: readonly (readonly st
 export function terminalReport(judged: Judged, all: boolean, table: DrawTable): string {
   const { comparison, a, b, conclusion } = judged;
   const { points, floor, routing, logits } = comparison;
+  const layers = points.reduce((last, { point }) => Math.max(last, groupOf(point).layer ?? -1), -1);
+  const every = Math.max(1, Math.ceil((layers + 1) / 6));
   const shown = all
     ? points
-    : points.filter((point) => point === comparison.firstDivergence || isSample(point, points));
+    : points.filter((point) => point === comparison.firstDivergence || isSample(point, every));
   const lines = [describe("A", a), describe("B", b), `floor: ${floor.source}`, ""];
   const map = layerMap(points);
   if (map.length > 0) lines.push(...map, "");
-  lines.push(table(["point", "#median", "#worst", "#floor", "#max", "verdict"], shown.map(row)), "");
+  lines.push(table(["point", "#median", "#worst", "#max", "#of floor", "verdict"], shown.map(row)), "");
   if (logits) {
     const { meanKl, klStandardError, top1Agreement, top5Agreement, tokens } = logits;
     const error = Number.isNaN(klStandardError) ? "" : ` ± ${klStandardError.toExponential(1)}`;
@@ -49,28 +51,27 @@ function listed(names: readonly string[]): string {
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
 /** Points that tell how errors grow through the model: of many layers, some. */
-function isSample({ point }: PointDistance, points: readonly PointDistance[]): boolean {
+function isSample({ point }: PointDistance, every: number): boolean {
   const { group, layer } = groupOf(point);
-  if (layer === undefined) return true;
-  const layers = points.filter((other) => other.point.endsWith("moe.residual")).length;
-  return group === "moe.residual" && layer % Math.max(1, Math.ceil(layers / 6)) === 0;
+  return layer === undefined || (group === "moe.residual" && layer % every === 0);
 }
 
 function row(distance: PointDistance): string[] {
-  const { point, noise, floor, maxAbsolute, mismatch, firstToken, flips, note } = distance;
+  const { point, noise, maxAbsolute, mismatch, firstToken, flips, note } = distance;
   if (mismatch) return [point, "", "", "", "", mismatch];
   const verdict = firstToken === undefined ? "ok" : `parts at token ${firstToken}`;
   if (flips !== undefined) return [point, "", "", "", "", flips ? `${verdict} (${flips} differ)` : "ok"];
   const number = (x: number | undefined): string =>
     x === undefined || Number.isNaN(x) ? "" : x.toExponential(1);
   const worst = noise && Math.max(noise.clean, noise.downstream);
-  const limit = Number.isFinite(floor.clean) ? floor.clean : floor.median;
+  const share = severity(distance);
+  const near = share === 0 ? "0" : share < 1000 ? share.toFixed(2) : share.toExponential(1);
   return [
     point,
     number(noise?.median),
     number(worst),
-    number(limit),
     number(maxAbsolute),
+    near,
     note ? `${verdict}, ${note}` : verdict,
   ];
 }

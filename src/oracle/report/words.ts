@@ -1,38 +1,38 @@
 import { type Comparison, diverges, type PointDistance } from "../compare.ts";
 import { groupOf } from "../noise-floor.ts";
+import { inputsOf } from "../steps.ts";
 
-/** What a point is called in a sentence, and what it is computed from. */
+/** What a point is called in a sentence. */
 interface Op {
   readonly words: string;
   readonly plural?: true;
-  readonly from: readonly string[];
 }
 
 const OPS: Readonly<Record<string, Op>> = {
-  embedding: { words: "the embedding", from: [] },
-  "attn.norm": { words: "the norm ahead of attention", from: ["before"] },
-  "attn.q": { words: "the queries", plural: true, from: ["attn.norm"] },
-  "attn.k": { words: "the keys", plural: true, from: ["attn.norm"] },
-  "attn.v": { words: "the values", plural: true, from: ["attn.norm"] },
-  "attn.q_rope": { words: "the rotated queries", plural: true, from: ["attn.q"] },
-  "attn.k_rope": { words: "the rotated keys", plural: true, from: ["attn.k"] },
-  "attn.scores": { words: "the scores", plural: true, from: ["attn.q_rope", "attn.k_rope"] },
-  "attn.weights": { words: "the weights", plural: true, from: ["attn.scores"] },
-  "attn.sink": { words: "the sink's share", from: ["attn.scores"] },
-  "attn.context": { words: "the weighted values", plural: true, from: ["attn.weights", "attn.v"] },
-  "attn.out": { words: "the output projection", from: ["attn.context"] },
-  "attn.residual": { words: "the residual sum", from: ["attn.out", "before"] },
-  "moe.norm": { words: "the norm ahead of the experts", from: ["attn.residual"] },
-  "moe.router_logits": { words: "the router's logits", plural: true, from: ["moe.norm"] },
-  "moe.expert_ids": { words: "the choice of experts", from: ["moe.router_logits"] },
-  "moe.expert_weights": { words: "the experts' weights", plural: true, from: ["moe.router_logits"] },
-  "moe.gate_up": { words: "gate and up", plural: true, from: ["moe.norm"] },
-  "moe.swiglu": { words: "SwiGLU", from: ["moe.gate_up"] },
-  "moe.down": { words: "the down projection", from: ["moe.swiglu"] },
-  "moe.out": { words: "the weighted sum of the experts", from: ["moe.down", "moe.expert_weights"] },
-  "moe.residual": { words: "the residual sum", from: ["moe.out", "attn.residual"] },
-  norm: { words: "the last norm", from: ["before"] },
-  logits: { words: "the logits", plural: true, from: ["norm"] },
+  embedding: { words: "the embedding" },
+  "attn.norm": { words: "the norm ahead of attention" },
+  "attn.q": { words: "the queries", plural: true },
+  "attn.k": { words: "the keys", plural: true },
+  "attn.v": { words: "the values", plural: true },
+  "attn.q_rope": { words: "the rotated queries", plural: true },
+  "attn.k_rope": { words: "the rotated keys", plural: true },
+  "attn.scores": { words: "the scores", plural: true },
+  "attn.weights": { words: "the weights", plural: true },
+  "attn.sink": { words: "the sink's share" },
+  "attn.context": { words: "the weighted values", plural: true },
+  "attn.out": { words: "the output projection" },
+  "attn.residual": { words: "the residual sum" },
+  "moe.norm": { words: "the norm ahead of the experts" },
+  "moe.router_logits": { words: "the router's logits", plural: true },
+  "moe.expert_ids": { words: "the choice of experts" },
+  "moe.expert_weights": { words: "the experts' weights", plural: true },
+  "moe.gate_up": { words: "gate and up", plural: true },
+  "moe.swiglu": { words: "SwiGLU" },
+  "moe.down": { words: "the down projection" },
+  "moe.out": { words: "the weighted sum of the experts" },
+  "moe.residual": { words: "the residual sum" },
+  norm: { words: "the last norm" },
+  logits: { words: "the logits", plural: true },
 };
 
 /** "attention of layer 3", or "the end of the model". */
@@ -41,16 +41,6 @@ export function placeOf(point: string): string {
   if (layer === undefined)
     return group === "embedding" || group === "ids" ? "the start" : "the end of the model";
   return `${group.startsWith("attn") ? "attention" : "experts"} of layer ${layer}`;
-}
-
-/** The points that a point is computed from. */
-export function inputsOf(point: string, layers: number): string[] {
-  const { group, layer } = groupOf(point);
-  return (OPS[group]?.from ?? []).map((input) => {
-    if (input !== "before") return layer === undefined ? input : `layers.${layer}.${input}`;
-    const before = layer === undefined ? layers - 1 : layer - 1;
-    return before < 0 ? "embedding" : `layers.${before}.moe.residual`;
-  });
 }
 
 /** One sentence on where the two part, and what to look at. */
@@ -75,7 +65,7 @@ export function conclusion({ points, firstDivergence, routing }: Comparison): st
 
 /** "scores agree, ", or what lies between the last agreement and this point. */
 function agreeing({ point }: PointDistance, points: readonly PointDistance[]): string {
-  const layers = points.filter((other) => other.point.endsWith("residual")).length;
+  const layers = 1 + points.reduce((last, other) => Math.max(last, groupOf(other.point).layer ?? -1), -1);
   const seen = new Map(points.map((other) => [other.point, other]));
   const inputs = inputsOf(point, layers);
   const good = inputs.filter((input) => seen.has(input) && !diverges(seen.get(input)!));

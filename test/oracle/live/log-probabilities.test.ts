@@ -4,9 +4,9 @@ import { openCheckpoint } from "../../../src/checkpoint/open.ts";
 import { harmonyLikelihoods } from "../../../src/oracle/live/check.ts";
 import { LiveClient } from "../../../src/oracle/live/client.ts";
 import { type Agreement, compareLogProbabilities } from "../../../src/oracle/live/log-probabilities.ts";
-import { EXPLANATIONS } from "../../../src/oracle/live/reference.ts";
 import { findScorer, type Scorer } from "../../../src/oracle/live/scores.ts";
 import { harmonyTexts } from "../../../src/oracle/live/texts.ts";
+import { mutantsMatching } from "../../../src/oracle/mutants/index.ts";
 import { tokenizer } from "../../support/scripted-model.ts";
 import { type FakeServer, fakeServer, Refusal, type Route } from "./fake-server.ts";
 
@@ -75,7 +75,7 @@ async function agreementWith(of: "top" | "top_truncated"): Promise<Agreement> {
     load: { dialect: "int16", threads: 1 },
     noiseDialect: "int8",
     positions: POSITIONS,
-    explanations: EXPLANATIONS.slice(0, 2),
+    mutants: mutantsMatching("yarn-truncated,swiglu-no-clamp,window-plus-1"),
   });
 }
 

@@ -1,7 +1,7 @@
 import type { ModelConfig } from "../config.ts";
 import type { EngineOptions } from "../engine/index.ts";
 import type { HostTensor } from "../engine/ops.ts";
-import { UsageError } from "../errors.ts";
+import { GptOssError, UsageError } from "../errors.ts";
 import type { DialectName } from "../numerics/dialects.ts";
 import { type Contrast, contrast, decides, looksLike, score } from "./mutants/evidence.ts";
 import { MUTANTS, type Mutant } from "./mutants/index.ts";
@@ -267,7 +267,8 @@ export async function diagnose(
           return { ...other, rows, distances: relative(theirs, rows) };
         });
       for (const { mutants } of nearest(sums, rounding).slice(0, 3)) {
-        const pair = await suspect([...start.mutants, ...mutants], [dialect]);
+        const pair = await suspect([...start.mutants, ...mutants], [dialect]).catch(notTogether);
+        if (!pair) continue;
         const contrasted = beside(pair, start);
         if (decides(contrasted) && contrasted.ratio <= 0.5) found.push(pair);
       }
@@ -302,6 +303,11 @@ export async function diagnose(
     })),
     hidden: hiddenOf(mutants, effects, quantile(best.distances, 0.5), laboratory),
   };
+}
+
+/** Mutants of one operation may take each other's ground away; what the user can mend goes on. */
+function notTogether(error: unknown): undefined {
+  if (error instanceof GptOssError) throw error;
 }
 
 /** Nearest to theirs first. */

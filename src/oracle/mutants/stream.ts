@@ -47,8 +47,8 @@ function normedResidual(where: readonly ("attn" | "moe")[]): Change {
       }).ops!(ops, config);
       return override(remembering, {
         add: (x, y) => {
-          const { value, norm } = latest!;
-          return ops.add(norm.kind !== "final" && where.includes(norm.kind) ? value : x, y);
+          const isHere = latest !== undefined && where.some((kind) => kind === latest?.norm.kind);
+          return ops.add(isHere ? latest!.value : x, y);
         },
       });
     },

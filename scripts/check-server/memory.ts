@@ -3,7 +3,7 @@ import { type Client, eventsOf } from "./client.ts";
 import { growth, readObjects } from "./heap.ts";
 import { type Finding, inParallel, megabytes, type Settings } from "./report.ts";
 
-/** Bytes that a request may leave behind on average, in objects and outside the heap: of one kind among sixteen, one small object. */
+/** Bytes that a request may leave behind on average, in objects and outside the heap: of one kind among seventeen, one small object. */
 const LEFT_PER_REQUEST = 4;
 /** Requests that objects are counted by. */
 const COUNTED = 2500;
@@ -203,6 +203,19 @@ const KINDS: readonly Kind[] = [
         max_output_tokens: 300,
       });
       return status(client.send(`/v1/responses/${JSON.parse(text).id}/cancel`, { method: "POST" }));
+    },
+  ],
+  [
+    "background stream, left and cancelled",
+    200,
+    async (client, i) => {
+      const { text } = await client.create(
+        "responses",
+        { ...respond(i), background: true, stream: true, max_output_tokens: 300 },
+        { cutWhen: (text) => text.includes("in_progress") },
+      );
+      const id = /resp_\w+/.exec(text)![0];
+      return status(client.send(`/v1/responses/${id}/cancel`, { method: "POST" }));
     },
   ],
   ["models", 200, (client) => status(client.send("/v1/models"))],

@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { SingleBar } from "cli-progress";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { type OpenCheckpoint, openCheckpoint } from "../checkpoint/open.ts";
 import type { HostTensor } from "../engine/ops.ts";
 import { UsageError } from "../errors.ts";
@@ -20,7 +20,12 @@ export function register(program: Command): void {
     .argument("[theirs]", "trace file with their logits (and ids), of all tokens or the last ones")
     .option("--ids <file>", "the prompt's token ids, where their file has none")
     .option("--mutants <glob>", "bugs to try, such as 'window-*,sinks-*'", "*")
-    .option("--precision <name>", "what they compute in: f32, bf16 or int8 (default: by their file, or any)")
+    .addOption(
+      new Option(
+        "--precision <name>",
+        "what they compute in (default: what their file says, or any)",
+      ).choices(["f32", "bf16", "int8"]),
+    )
     .option("--threads <n>", "threads (default: one a processor)", integer(1))
     .option("--memory <size>", "stay within so much memory, as 12GiB", byteSize)
     .option("--prompt <file>", "write a prompt that can show every bug, and stop")
@@ -107,26 +112,9 @@ function flattened({ shape, data }: HostTensor): HostTensor {
   return { shape, data };
 }
 
-/** What a statement of precision leaves as possible. */
+/** What a statement of precision leaves as possible: float32 excludes all noise but its own. */
 function dialectsOf(precision: string | undefined): readonly DialectName[] | undefined {
-  switch (precision) {
-    case undefined:
-      return undefined;
-    case "f32":
-    case "float32":
-    case "f64":
-    case "float64":
-      return ["f32", "int16"];
-    case "bf16":
-    case "bfloat16":
-    case "bf16-hf":
-    case "bf16-openai":
-    case "int8":
-    case "int16":
-      return ["f32", "int16", "bf16-openai", "bf16-hf", "int8"];
-    default:
-      return undefined;
-  }
+  return precision !== undefined && /^(f|float)(32|64)$/.test(precision) ? ["f32", "int16"] : undefined;
 }
 
 function list(mutants: readonly Mutant[], json: boolean): void {

@@ -1,7 +1,7 @@
 import type { ModelConfig } from "../config.ts";
 import type { EngineOptions } from "../engine/index.ts";
 import type { HostTensor } from "../engine/ops.ts";
-import { UsageError } from "../errors.ts";
+import { GptOssError, UsageError } from "../errors.ts";
 import type { DialectName } from "../numerics/dialects.ts";
 import { type Contrast, contrast, decides, looksLike, score } from "./mutants/evidence.ts";
 import { MUTANTS, type Mutant } from "./mutants/index.ts";
@@ -216,15 +216,19 @@ export async function diagnose(
     else if (isTiny || top.includes(s)) suspects.push(await suspect(s.mutants, [dialect]));
   }
 
-  /** The dialect whose noise theirs has beside a run, the finest first. */
+  /** The dialect whose noise theirs has beside a run: the finest, or of the correct model's the nearest. */
   const precisionBeside = async ({ mutants, rows }: Suspect): Promise<DialectName | undefined> => {
     const distances = relative(theirs, rows);
     const byNoise = [...noises]
       .filter(([name]) => possible.includes(name))
       .sort(([, a], [, b]) => quantile(a, 0.5) - quantile(b, 0.5));
-    for (const [name, measured] of byNoise) {
-      if (looksLike(distances, measured, name === exact ? SLACK.exact : SLACK.rounded)) return name;
-    }
+    const fitting = byNoise.filter(([name, measured]) =>
+      looksLike(distances, measured, name === exact ? SLACK.exact : SLACK.rounded),
+    );
+    if (fitting.length > 0 && (mutants.length > 0 || fitting[0]![0] === exact)) return fitting[0]![0];
+    const apart = new Map<DialectName, number>();
+    for (const [name] of fitting) apart.set(name, quantile(relative(theirs, await run([], name)), 0.5));
+    if (apart.size > 0) return [...apart].sort(([, a], [, b]) => a - b)[0]![0];
     // a mutant may be noisier than the correct model
     for (const [name] of mutants.length > 0 ? byNoise : []) {
       if (name === exact) continue;
@@ -263,7 +267,8 @@ export async function diagnose(
           return { ...other, rows, distances: relative(theirs, rows) };
         });
       for (const { mutants } of nearest(sums, rounding).slice(0, 3)) {
-        const pair = await suspect([...start.mutants, ...mutants], [dialect]);
+        const pair = await suspect([...start.mutants, ...mutants], [dialect]).catch(notTogether);
+        if (!pair) continue;
         const contrasted = beside(pair, start);
         if (decides(contrasted) && contrasted.ratio <= 0.5) found.push(pair);
       }
@@ -298,6 +303,11 @@ export async function diagnose(
     })),
     hidden: hiddenOf(mutants, effects, quantile(best.distances, 0.5), laboratory),
   };
+}
+
+/** Mutants of one operation may take each other's ground away; what the user can mend goes on. */
+function notTogether(error: unknown): undefined {
+  if (error instanceof GptOssError) throw error;
 }
 
 /** Nearest to theirs first. */

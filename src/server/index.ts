@@ -10,6 +10,7 @@ import { invalid } from "./errors.ts";
 import { Metrics } from "./metrics.ts";
 import { LOOPBACK_HOSTS } from "./security.ts";
 import { openStore, type ResponseStore } from "./store/index.ts";
+import { RememberEnds } from "./store/remember-ends.ts";
 import { TimeShare } from "./time-share.ts";
 
 export type { BuiltInTools, Limits, Logger, ServerContext } from "./context.ts";
@@ -81,7 +82,13 @@ export function createServer(model: Model, options: ServerOptions = {}): GptOssS
   const prefixes = options.source
     ? undefined
     : new PrefixCache(model, { bytes: options.prefixCacheBytes ?? 2 ** 30 });
+  /** If it isn't the caller's. */
+  let own: ResponseStore | undefined;
   let store: Promise<ResponseStore> | undefined;
+  const open = async (): Promise<ResponseStore> => {
+    if (!options.store) own = await openStore({ now });
+    return new RememberEnds(options.store ?? own!);
+  };
   const context: ServerContext = {
     served: [
       {
@@ -98,9 +105,8 @@ export function createServer(model: Model, options: ServerOptions = {}): GptOssS
     metrics: new Metrics(admission, prefixes),
     logger: options.logger ?? { info() {}, error() {} },
     builtInTools: options.builtInTools ?? NO_TOOLS,
-    store: async () => {
-      if (options.store) return options.store;
-      store ??= openStore({ now });
+    store: () => {
+      store ??= open();
       return store;
     },
     newId: (prefix) => prefix + randomUUID().replaceAll("-", ""),
@@ -117,7 +123,8 @@ export function createServer(model: Model, options: ServerOptions = {}): GptOssS
     fetch: async (request, connection = {}) => app.fetch(request, connection),
     close: async (graceSeconds = 30) => {
       await close(admission, graceSeconds);
-      await (await store)?.close();
+      await store;
+      await own?.close();
       prefixes?.[Symbol.dispose]();
     },
   };

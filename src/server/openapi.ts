@@ -45,7 +45,13 @@ const OPERATIONS: readonly Operation[] = [
     body: createResponseSchema,
     contentTypes: STREAMABLE,
   },
-  { method: "get", path: "/v1/responses/{id}", summary: "A kept response", query: retrieveQuerySchema },
+  {
+    method: "get",
+    path: "/v1/responses/{id}",
+    summary: "A kept response",
+    query: retrieveQuerySchema,
+    contentTypes: STREAMABLE,
+  },
   { method: "delete", path: "/v1/responses/{id}", summary: "Forget a response" },
   { method: "post", path: "/v1/responses/{id}/cancel", summary: "Stop a response under way" },
   {

@@ -3,7 +3,8 @@ import { connect } from "node:net";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { bodyOf, hostile, type Json, type OpenApi, pathOf } from "../support/openapi-requests.ts";
+import type { BuiltInTools } from "../../src/server/index.ts";
+import { bodyOf, hostile, type Json, type OpenApi, pathOf, requestOf } from "../support/openapi-requests.ts";
 import { listen, MODEL, post, type Running, small } from "./support.ts";
 
 const RUNS = 100 * Number(process.env["FUZZ_RUNS"] ?? 1);
@@ -12,21 +13,18 @@ const SEED = 20260102;
 let running: Running;
 let document: OpenApi;
 let validators: Map<string, (value: unknown) => boolean>;
-/** An id that is there, for paths that want one. */
-let stored: string;
+/** In requests, these stand for ids of what is there: a response, one of the background, an item. Any may have been deleted meanwhile. */
+const IDS = ["resp_stored", "resp_background", "msg_stored"] as const;
+const ids = new Map<string, string>();
+const named = (text: string): string => IDS.reduce((all, id) => all.replaceAll(id, ids.get(id)!), text);
 const ajv = new Ajv2020({ strict: false });
 
 beforeAll(async () => {
   const limits = { contextTokens: 256, bodyBytes: 64 * 1024, jsonDepth: 24 };
-  running = await listen(small, { limits, corsOrigins: ["http://page.example"] });
+  running = await listen(small, { limits, builtInTools, corsOrigins: ["http://page.example"] });
   document = (await (await fetch(`${running.url}/openapi.json`)).json()) as OpenApi;
   ajv.addSchema({ ...document, $id: "openapi" });
-  const answer = await post(`${running.url}/v1/responses`, {
-    model: MODEL,
-    input: "Hi",
-    max_output_tokens: 1,
-  });
-  stored = ((await answer.json()) as { id: string }).id;
+  await restore();
   validators = new Map(
     Object.entries(document.paths).flatMap(([path, operations]) =>
       Object.entries(operations).flatMap(([method, { responses }]) => {
@@ -71,17 +69,35 @@ async function check(answer: Response, operation?: string): Promise<number> {
       expect.fail(`${told}: ${ajv.errorsText((validate as never)["errors"])}`);
   } else if (answer.headers.get("content-type")?.startsWith("text/event-stream")) {
     for (const line of text.split("\n")) expect(line, told).toMatch(/^(data: |event: |: |$)/);
-    expect(text, told).toMatch(/data: \[DONE\]\n\n$|"type":"response\.(completed|incomplete)"/);
+    expect(text, told).toMatch(/data: \[DONE\]\n\n$|"type":"response\.(completed|incomplete|failed)"/);
+    expect(text, told).not.toContain('"code":"server_error"'); // what can't be done fails when a background response begins
   }
   return answer.status;
 }
+
+/** Tools that the server may be asked for; in answers of two tokens none is called. */
+const builtInTools: BuiltInTools = {
+  names: ["python", "browser", "notes"],
+  open: async (names) =>
+    names.map((name) => ({
+      namespace: { name, description: name, tools: [] },
+      placement: "system",
+      call: async () => ({ text: "" }),
+    })),
+};
 
 /** Each request is to be of a few tokens. */
 const few: Json = { max_tokens: 2, max_completion_tokens: 2, max_output_tokens: 2 };
 const field = (name: string): fc.Arbitrary<unknown> | undefined => {
   if (name in few) return fc.constant(few[name]);
   if (name === "n") return fc.integer({ min: 1, max: 3 });
-  if (name === "previous_response_id") return fc.constantFrom(stored, "resp_none");
+  if (name === "previous_response_id") return fc.constantFrom("resp_stored", "resp_none");
+  // names and ids that find each other: a call and its output, a choice and its tool, an item and where it is kept
+  if (name === "name") return fc.constantFrom("f", "g");
+  if (name === "call_id" || name === "tool_call_id") return fc.constantFrom("call_1", "call_2");
+  if (name === "server_label") return fc.constantFrom("notes", "nobody");
+  if (name === "id" || name === "after" || name === "before")
+    return fc.constantFrom("resp_stored", ...IDS, MODEL, "call_1");
   return undefined;
 };
 
@@ -102,7 +118,10 @@ describe("a request of the document's shape", () => {
         fc.asyncProperty(fc.oneof(...bodies), async ({ path, body }) => {
           const limited =
             typeof body === "object" && body !== null && !Array.isArray(body) ? { ...few, ...body } : body;
-          const status = await check(await post(running.url + path, limited), `post ${path}`);
+          const status = await check(
+            await post(running.url + path, named(JSON.stringify(limited))),
+            `post ${path}`,
+          );
           all++;
           if (status === 200) good++;
         }),
@@ -113,11 +132,41 @@ describe("a request of the document's shape", () => {
     });
   }
 
+  test.each([0.02, 0.2])(
+    "is so for every operation of the document, with a part of %d wrong",
+    async (noise) => {
+      const seen = new Map<string, Set<number>>();
+      await fc.assert(
+        fc.asyncProperty(requestOf(document, { noise, field }), async ({ method, path, address, body }) => {
+          const isObject = typeof body === "object" && body !== null && !Array.isArray(body);
+          const answer = await fetch(running.url + named(address), {
+            method: method.toUpperCase(),
+            ...(body !== undefined && {
+              headers: { "content-type": "application/json" },
+              body: named(JSON.stringify(isObject ? { ...few, ...body } : body)),
+            }),
+          });
+          const operation = `${method} ${path}`;
+          const isPlain = answer.headers.get("content-type")?.startsWith("text/plain");
+          const status = isPlain ? answer.status : await check(answer, operation);
+          seen.set(operation, (seen.get(operation) ?? new Set()).add(status));
+          if (method === "delete" && status === 200) await restore();
+        }),
+        { seed: SEED, numRuns: 2 * RUNS, endOnFailure: true },
+      );
+      const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+        Object.keys(methods).map((method) => `${method} ${path}`),
+      );
+      if (noise > 0.1) return; // so much that bodies are hardly ever right
+      for (const operation of operations) expect([...seen.get(operation)!], operation).toContain(200);
+    },
+  );
+
   test("is so with any path, query, method and headers", async () => {
     const paths = Object.keys(document.paths);
     const segment = fc.oneof(
       fc.constantFrom(
-        stored,
+        "resp_stored",
         "%00",
         "..",
         "%2e%2e%2f",
@@ -170,7 +219,7 @@ describe("a request of the document's shape", () => {
         headers,
         fc.string({ unit: "binary" }),
         async (path, query, method, headers, body) => {
-          const address = new URL(running.url + path);
+          const address = new URL(running.url + named(path));
           for (const [name, value] of Object.entries(query))
             address.searchParams.append(name, `${JSON.stringify(value)}`.replaceAll('"', ""));
           const hasBody = !["GET", "HEAD", "OPTIONS"].includes(method);
@@ -192,14 +241,18 @@ describe("a request of the document's shape", () => {
   });
 });
 
-/** The stored response may have been deleted by its own id. */
+/** Stores what requests may name. */
 async function restore(): Promise<void> {
-  const answer = await post(`${running.url}/v1/responses`, {
-    model: MODEL,
-    input: "Hi",
-    max_output_tokens: 1,
-  });
-  stored = ((await answer.json()) as { id: string }).id;
+  const ask = { model: MODEL, input: "Hi", max_output_tokens: 1 };
+  const create = async (more: object) =>
+    (await (await post(`${running.url}/v1/responses`, { ...ask, ...more })).json()) as {
+      id: string;
+      output: { id: string }[];
+    };
+  const whole = await create({});
+  ids.set("resp_stored", whole.id);
+  ids.set("msg_stored", whole.output[0]!.id);
+  ids.set("resp_background", (await create({ background: true })).id);
 }
 
 describe("bytes that aren't a request", () => {

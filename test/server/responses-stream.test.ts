@@ -210,3 +210,48 @@ describe("the stream of a response", () => {
     await expect(plain).rejects.toMatchObject({ status: 500 });
   });
 });
+
+describe("the stream of a background response", () => {
+  it("can be left and come back to, from any event on, also when it has ended", async () => {
+    const { client } = scriptedServer([HELLO]);
+    const stream = await client.responses.create({ ...ask, background: true });
+    let id = "";
+    for await (const event of stream) {
+      if (event.type === "response.created") ({ id } = event.response);
+      if (event.type === "response.in_progress") break;
+    }
+    const rest = await collect(await client.responses.retrieve(id, { stream: true, starting_after: 2 }));
+    const whole = await collect(await client.responses.retrieve(id, { stream: true }));
+    expect(outline(whole).slice(0, 3)).toEqual(["created", "queued", "in_progress"]);
+    expect(outline(whole).at(-1)).toBe("completed");
+    expect(whole.map((event) => event["sequence_number"])).toEqual([...whole.keys()]);
+    expect(rest).toEqual(whole.slice(3));
+    expect(await client.responses.retrieve(id)).toMatchObject({ output_text: "Hello there!" });
+    await client.responses.delete(id);
+    await expect(client.responses.retrieve(id, { stream: true })).rejects.toMatchObject({ status: 404 });
+  });
+
+  it("tells that it was cancelled", async () => {
+    const { client } = scriptedServer([`<|channel|>analysis<|message|>${"Hm. ".repeat(500)}<|end|>`]);
+    let [id, type] = ["", ""];
+    let isAsked = false;
+    for await (const event of await client.responses.create({ ...ask, background: true })) {
+      ({ type } = event);
+      if (event.type === "response.created") ({ id } = event.response);
+      if (isAsked || event.type !== "response.reasoning_text.delta") continue;
+      isAsked = true;
+      await client.responses.cancel(id);
+    }
+    expect(type).toBe("response.cancelled");
+  });
+
+  it("is refused where nobody has kept it", async () => {
+    const { client } = scriptedServer([HELLO]);
+    const { stream: _, ...params } = ask;
+    const { id } = await client.responses.create(params);
+    await expect(client.responses.retrieve(id, { stream: true })).rejects.toMatchObject({
+      status: 400,
+      param: "stream",
+    });
+  });
+});

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type OpenAI from "openai";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { openStore } from "../../src/server/index.ts";
 import { scriptedServer } from "../support/api-client.ts";
 
 const thought = (text: string): string => `<|channel|>analysis<|message|>${text}<|end|>`;
@@ -385,6 +386,25 @@ describe("a background response", () => {
     const another = client.responses.create({ ...ask, background: true });
     expect(await refusal(another)).toMatchObject({ status: 429 });
     await client.responses.cancel(id);
+  });
+
+  it("has failed if its end can't be stored, and is stored as such once that is possible", async () => {
+    const store = await openStore();
+    const write = store.update.bind(store);
+    const update = vi.spyOn(store, "update").mockImplementation(async (response, output) => {
+      if (response.status === "completed" || response.status === "failed") throw new Error("disk full");
+      await write(response, output);
+    });
+    const { client } = scriptedServer([HELLO], { store });
+    const { id } = await client.responses.create({ ...ask, background: true });
+    const failed = { status: "failed", error: { code: "server_error" }, output: [] };
+    expect(await waitFor(client, id)).toMatchObject(failed);
+    expect(await client.responses.cancel(id)).toMatchObject(failed);
+    expect(await store.get(id)).toMatchObject({ status: "in_progress" });
+    update.mockRestore();
+    expect(await client.responses.retrieve(id)).toMatchObject(failed);
+    expect(await store.get(id)).toMatchObject({ status: "failed" });
+    await store.close();
   });
 
   it("fails with the reason if it can't be done", async () => {

@@ -6,7 +6,14 @@ interface Content {
   readonly content?: Readonly<Record<string, { readonly schema?: Json }>>;
 }
 
+interface Parameter {
+  readonly name: string;
+  readonly in: "path" | "query";
+  readonly schema: Json;
+}
+
 interface Operation {
+  readonly parameters?: readonly Parameter[];
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Json }>> };
   readonly responses: Readonly<Record<string, Content>>;
 }
@@ -65,7 +72,7 @@ export const hostile: fc.Arbitrary<unknown> = fc.oneof(
     { type: null },
     JSON.parse('{"__proto__": {"polluted": 1}}'),
     { constructor: { prototype: {} } },
-    JSON.parse('{"toString": 1, "valueOf": 2, "length": -1, "then": 3}'),
+    JSON.parse('{"toString": 1, "parameterOf": 2, "length": -1, "then": 3}'),
     nested(12),
     nested(40),
     Array.from({ length: 3000 }, () => 0),
@@ -191,6 +198,64 @@ function string({ pattern, minLength = 0, maxLength }: Schema): fc.Arbitrary<str
   if (pattern !== undefined) return fc.stringMatching(new RegExp(pattern));
   return text.filter(
     ({ length }) => length >= minLength && length <= (maxLength ?? Number.POSITIVE_INFINITY),
+  );
+}
+
+export interface OperationRequest {
+  readonly method: string;
+  /** The document's path. */
+  readonly path: string;
+  /** The path with its parameters filled in, and the query. */
+  readonly address: string;
+  readonly body?: unknown;
+}
+
+/** Requests of all operations of a document: path, query and body as their schemas say, but for the noise. */
+export function requestOf({ paths }: OpenApi, options: BodyOptions): fc.Arbitrary<OperationRequest> {
+  const { noise, field } = options;
+  const parameterOf = ({ name, schema }: Parameter): fc.Arbitrary<unknown> =>
+    bodyOf(schema, { noise, field: () => undefined }).chain((value) => {
+      const special = field(name);
+      return special
+        ? fc.oneof({ weight: 9, arbitrary: special }, { weight: 1, arbitrary: fc.constant(value) })
+        : fc.constant(value);
+    });
+  const operations = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(
+      ([method, { parameters = [], requestBody }]): fc.Arbitrary<OperationRequest> => {
+        const schema = requestBody?.content["application/json"]?.schema;
+        const inPath = parameters.filter((parameter) => parameter.in === "path");
+        const inQuery = parameters.filter((parameter) => parameter.in === "query");
+        return fc
+          .record({
+            filled: fc.tuple(...inPath.map(parameterOf)),
+            asked: fc.tuple(
+              ...inQuery.map((each) => fc.option(parameterOf(each), { nil: undefined, freq: 1 })),
+            ),
+            body: schema ? bodyOf(schema, options) : fc.constant(undefined),
+          })
+          .map(({ filled, asked, body }) => {
+            const place = inPath.reduce(
+              (text, { name }, i) => text.replace(`{${name}}`, () => encodeURIComponent(printed(filled[i]))),
+              path,
+            );
+            const query = new URLSearchParams(
+              inQuery.flatMap(({ name }, i) =>
+                [asked[i] ?? []].flat().map((value) => [name, printed(value)] as [string, string]),
+              ),
+            );
+            return { method, path, address: `${place}?${query}`, ...(schema && { body }) };
+          });
+      },
+    ),
+  );
+  return fc.oneof(...operations);
+}
+
+function printed(value: unknown): string {
+  return (typeof value === "string" ? value : (JSON.stringify(value) ?? "")).replace(
+    /\p{Surrogate}/gu,
+    "\ufffd",
   );
 }
 

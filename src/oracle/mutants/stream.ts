@@ -25,6 +25,7 @@ function norms(
       return override(ops, {
         embed,
         rmsNorm: (x, scale, eps) => {
+          if (eps === 0) return ops.rmsNorm(x, scale, eps); // another mutant's way to read the scale
           const call = next();
           const kind = call === 2 * config.numLayers ? "final" : call % 2 === 0 ? "attn" : "moe";
           return normalize(x, scale, eps, ops, { kind, layer: call >> 1 });
@@ -46,8 +47,8 @@ function normedResidual(where: readonly ("attn" | "moe")[]): Change {
       }).ops!(ops, config);
       return override(remembering, {
         add: (x, y) => {
-          const { value, norm } = latest!;
-          return ops.add(norm.kind !== "final" && where.includes(norm.kind) ? value : x, y);
+          const isHere = latest !== undefined && where.some((kind) => kind === latest?.norm.kind);
+          return ops.add(isHere ? latest!.value : x, y);
         },
       });
     },

@@ -17,7 +17,7 @@ import type { ResponseEvent } from "./output-items.ts";
 import type { CreateResponse } from "./request.ts";
 import { endedResponse, newResponse, type Outcome, shownEvent, withOutput } from "./response.ts";
 import { generateOutput, type Job, promptOf } from "./run.ts";
-import { checkTools, type OpenTools, openTools } from "./tools.ts";
+import { checkTools, type OpenTools, openTools, withoutAbsent } from "./tools.ts";
 
 /** A generation that is ready to begin. */
 interface Prepared {
@@ -52,7 +52,8 @@ export class Creation {
    *
    * @throws ApiError if the request can't be done, or there is no room for it
    */
-  static async begin(context: ServerContext, info: RequestInfo, request: CreateResponse): Promise<Creation> {
+  static async begin(context: ServerContext, info: RequestInfo, asked: CreateResponse): Promise<Creation> {
+    const request = withoutAbsent(asked, context);
     const served = findModel(context, request.model ?? context.served[0]?.id);
     tokenizerOf(served);
     checkRequest(request, context);
@@ -117,6 +118,10 @@ export class Creation {
   async *run(): AsyncGenerator<ResponseEvent, void, void> {
     let outcome: Omit<Outcome, "usage"> | undefined;
     let prepared: Prepared | undefined;
+    if (this.#request.background) {
+      yield this.#event("created");
+      yield this.#event("queued");
+    }
     try {
       prepared = await this.#prepared!;
       yield* this.#begun();
@@ -133,7 +138,8 @@ export class Creation {
     } finally {
       await this.#finish(outcome ?? { status: "cancelled" }, prepared); // without outcome, nobody listens any more
     }
-    if (this.response.status !== "cancelled") yield this.#event(this.response.status);
+    if (this.response.status !== "cancelled" || this.#request.background)
+      yield this.#event(this.response.status);
   }
 
   /** Runs, and gives the whole response; rejects if it fails. */
@@ -154,8 +160,7 @@ export class Creation {
     if (this.#request.background) {
       this.response = { ...this.response, status: "in_progress" };
       await this.#store.update(this.response, []);
-    }
-    yield this.#event("created");
+    } else yield this.#event("created");
     yield this.#event("in_progress");
   }
 
@@ -251,15 +256,9 @@ async function close({ job, slot }: Prepared): Promise<void> {
 }
 
 function checkRequest(request: CreateResponse, { limits }: ServerContext): void {
-  const { background, store, stream, input, top_logprobs, include } = request;
+  const { background, store, input, top_logprobs, include } = request;
   if (background && !store)
     throw invalid("background", "'background' needs 'store': otherwise nobody could ask for the response.");
-  if (background && stream)
-    throw invalid(
-      "stream",
-      "'stream' isn't supported with 'background': retrieve the response when it is done.",
-      "unsupported_value",
-    );
   if (typeof input === "object" && input.length > limits.messages)
     throw invalid("input", `'input': at most ${limits.messages} items.`);
   if (top_logprobs > 0 && !include.includes("message.output_text.logprobs"))

@@ -2,12 +2,14 @@ import type { Message } from "../../harmony/index.ts";
 import { developerMessage } from "../../harmony/index.ts";
 import { ApiError, invalid } from "../errors.ts";
 import type { StoredItem } from "../store/store.ts";
+import { LOCAL_SHELL } from "./client-tools.ts";
 import type {
   CodeInterpreterCallInput,
   FunctionCallOutputInput,
   InputItem,
   McpCallInput,
   MessageInput,
+  ShellCallInput,
 } from "./request.ts";
 
 /*
@@ -21,6 +23,9 @@ const PREFIXES: Readonly<Record<string, string>> = {
   reasoning: "rs",
   function_call: "fc",
   function_call_output: "fco",
+  custom_tool_call: "ctc",
+  custom_tool_call_output: "ctco",
+  local_shell_call: "lsh",
   web_search_call: "ws",
   code_interpreter_call: "ci",
   mcp_call: "mcp",
@@ -83,7 +88,12 @@ async function readItem(
     }
     case "function_call":
       return { item: shown, messages: [callMessage(item.name, item.arguments)] };
+    case "custom_tool_call":
+      return { item: shown, messages: [callMessage(item.name, JSON.stringify({ input: item.input }))] };
+    case "local_shell_call":
+      return { item: shown, messages: kept ?? [callMessage(LOCAL_SHELL, shellArguments(item))] };
     case "function_call_output":
+    case "custom_tool_call_output":
       return { item: shown, messages: [outputMessage(item, calls.nameOf(item.call_id, `${param}.call_id`))] };
     case "web_search_call": // the item itself doesn't say what was found
     case "mcp_list_tools":
@@ -134,6 +144,14 @@ function callMessage(name: string, args: string): Message {
   };
 }
 
+function shellArguments({ action: { command, working_directory, timeout_ms } }: ShellCallInput): string {
+  return JSON.stringify({
+    command,
+    ...(working_directory != null && { working_directory }),
+    ...(timeout_ms != null && { timeout_ms }),
+  });
+}
+
 function replyMessage(name: string, content: string, channel = "commentary"): Message {
   return { role: "tool", name, recipient: "assistant", channel, content };
 }
@@ -156,6 +174,9 @@ function mcpMessages({ name, arguments: args, output, error }: McpCallInput): Me
   return [callMessage(name, args), replyMessage(`functions.${name}`, text)];
 }
 
+/** Calls that the client answers; those of its shell by a `function_call_output`, as Codex does. */
+const CALLS: readonly string[] = ["function_call", "custom_tool_call", "local_shell_call"];
+
 /** Which calls there have been, and which of them wait for their output. */
 class Calls {
   readonly #names: Map<string, string> = new Map();
@@ -167,11 +188,12 @@ class Calls {
 
   add({ item }: StoredItem): void {
     const id = item["call_id"] as string;
-    if (item.type === "function_call") {
-      this.#names.set(id, item["name"] as string);
+    if (CALLS.includes(item.type)) {
+      this.#names.set(id, (item["name"] as string | undefined) ?? LOCAL_SHELL);
       // what was cut short is no call that anybody could have answered
       if (item["status"] !== "incomplete") this.#waiting.add(id);
-    } else if (item.type === "function_call_output") this.#waiting.delete(id);
+    } else if (item.type === "function_call_output" || item.type === "custom_tool_call_output")
+      this.#waiting.delete(id);
   }
 
   nameOf(callId: string, param: string): string {

@@ -1,6 +1,7 @@
 import type { CitationStream, ToolCall, ToolResult } from "../../tools/index.ts";
 import type { TokenLogprobs } from "../logprobs.ts";
 import type { StoredItem } from "../store/store.ts";
+import { customInput, objectOf, shellAction } from "./client-tools.ts";
 
 /** An event of a response's stream, without its number. */
 export interface ResponseEvent {
@@ -149,13 +150,13 @@ export class MessageItem extends OutputItem {
 
 /** A call of one of the client's functions, which answers it by a `function_call_output`. */
 export class FunctionCallItem extends OutputItem {
-  readonly #name: string;
-  readonly #callId: string;
+  protected readonly name: string;
+  protected readonly callId: string;
 
   constructor(place: ItemPlace, name: string, callId: string) {
     super(place);
-    this.#name = name;
-    this.#callId = callId;
+    this.name = name;
+    this.callId = callId;
   }
 
   item(status: ItemStatus | "in_progress"): Item {
@@ -165,8 +166,8 @@ export class FunctionCallItem extends OutputItem {
       id: this.id,
       type: "function_call",
       status,
-      call_id: this.#callId,
-      name: this.#name,
+      call_id: this.callId,
+      name: this.name,
       arguments: args,
     };
   }
@@ -179,8 +180,35 @@ export class FunctionCallItem extends OutputItem {
 
   protected *closed(): Events {
     const args = this.item("completed")["arguments"];
-    yield this.event("function_call_arguments.done", { name: this.#name, arguments: args });
+    yield this.event("function_call_arguments.done", { name: this.name, arguments: args });
   }
+}
+
+/** A call of one of the client's custom tools, whose input is text: the model writes it as a function's only argument. */
+export class CustomCallItem extends FunctionCallItem {
+  override item(status: ItemStatus | "in_progress"): Item {
+    const input = status === "in_progress" ? "" : customInput(this.text);
+    return { id: this.id, type: "custom_tool_call", status, call_id: this.callId, name: this.name, input };
+  }
+
+  protected override *added(): Events {} // the input is known once the JSON that it is in is whole
+
+  protected override *closed(): Events {
+    const input = customInput(this.text);
+    yield this.event("custom_tool_call_input.delta", { delta: input });
+    yield this.event("custom_tool_call_input.done", { input });
+  }
+}
+
+/** A command for the client's shell. */
+export class ShellCallItem extends FunctionCallItem {
+  override item(status: ItemStatus | "in_progress"): Item {
+    const action = shellAction(this.text);
+    return { id: this.id, type: "local_shell_call", status, call_id: this.callId, action };
+  }
+
+  protected override *added(): Events {}
+  protected override *closed(): Events {}
 }
 
 /** A call that the server itself answers: after `begin` and `write` come `call`, the tool's work, and `answer`. */
@@ -343,15 +371,6 @@ export class McpCallItem extends HostedCallItem {
     else this.#output = text;
     yield this.event(isError ? "mcp_call.failed" : "mcp_call.completed");
     yield* this.done(isError ? "failed" : "completed");
-  }
-}
-
-function objectOf(json: string): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(json);
-    return typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
-  } catch {
-    return {};
   }
 }
 

@@ -8,6 +8,7 @@ import type { StoredItem } from "../store/store.ts";
 import { itemId } from "./input.ts";
 import {
   CodeItem,
+  CustomCallItem,
   type Events,
   FunctionCallItem,
   HostedCallItem,
@@ -17,6 +18,7 @@ import {
   MessageItem,
   type OutputItem,
   ReasoningItem,
+  ShellCallItem,
   WebSearchItem,
 } from "./output-items.ts";
 import type { OpenTools } from "./tools.ts";
@@ -114,6 +116,10 @@ export class Output {
     const kind = tool && tools.kinds.get(tool);
     if (kind?.type === "function")
       return new FunctionCallItem(place("function_call"), call.function, newId("call_"));
+    if (kind?.type === "custom")
+      return new CustomCallItem(place("custom_tool_call"), call.function, newId("call_"));
+    if (kind?.type === "local_shell")
+      return new ShellCallItem(place("local_shell_call"), call.function, newId("call_"));
     if (kind?.type === "mcp") return new McpCallItem(place("mcp_call"), call.function, kind.label);
     if (kind?.type === "web_search")
       return new WebSearchItem(place("web_search_call"), call.function, kind.browser.urls);

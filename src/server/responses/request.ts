@@ -35,10 +35,29 @@ export interface FunctionCallInput {
 }
 
 export interface FunctionCallOutputInput {
-  readonly type: "function_call_output";
+  readonly type: "function_call_output" | "custom_tool_call_output";
   readonly id?: Id;
   readonly call_id: string;
   readonly output: string | readonly { readonly text: string }[];
+}
+
+export interface CustomCallInput {
+  readonly type: "custom_tool_call";
+  readonly id?: Id;
+  readonly call_id: string;
+  readonly name: string;
+  readonly input: string;
+}
+
+export interface ShellCallInput {
+  readonly type: "local_shell_call";
+  readonly id?: Id;
+  readonly call_id: string;
+  readonly action: {
+    readonly command: readonly string[];
+    readonly working_directory?: Text;
+    readonly timeout_ms?: number | null | undefined;
+  };
 }
 
 export interface CodeInterpreterCallInput {
@@ -62,6 +81,8 @@ export type InputItem =
   | ReasoningInput
   | FunctionCallInput
   | FunctionCallOutputInput
+  | CustomCallInput
+  | ShellCallInput
   | CodeInterpreterCallInput
   | McpCallInput
   | { readonly type: "web_search_call" | "mcp_list_tools"; readonly id?: Id }
@@ -81,6 +102,16 @@ export interface FunctionTool {
   readonly strict?: boolean | null | undefined;
 }
 
+export interface CustomTool {
+  readonly type: "custom";
+  readonly name: string;
+  readonly description?: Text;
+  readonly format?: { readonly syntax?: Text; readonly definition?: Text } | null | undefined;
+}
+
+/** A tool that the client runs. */
+export type ClientTool = FunctionTool | CustomTool | { readonly type: "local_shell" };
+
 export interface McpTool {
   readonly type: "mcp";
   readonly server_label: string;
@@ -91,15 +122,15 @@ export interface McpTool {
 }
 
 export type RequestTool =
-  | FunctionTool
+  | ClientTool
   | McpTool
   | { readonly type: WebSearchType; readonly filters?: object | null | undefined }
   | { readonly type: "code_interpreter" };
 
 export type NamedTool =
-  | { readonly type: "function"; readonly name: string }
+  | { readonly type: "function" | "custom"; readonly name: string }
   | { readonly type: "mcp"; readonly server_label: string; readonly name?: Text }
-  | { readonly type: WebSearchType | "code_interpreter" };
+  | { readonly type: WebSearchType | "code_interpreter" | "local_shell" };
 
 export type ToolChoice =
   | "none"
@@ -149,6 +180,9 @@ export interface CreateResponse extends SamplingFields {
 
 export interface RetrieveQuery {
   readonly include: readonly string[];
+  readonly stream: "true" | "false";
+  /** The number of the last event that the client has seen. */
+  readonly starting_after?: number | undefined;
 }
 
 export interface ListQuery {

@@ -1,10 +1,11 @@
 import { Hono } from "hono";
-import type { RequestInfo, ServerContext, ServerEnv } from "../context.ts";
-import { ApiError } from "../errors.ts";
-import { sseResponse } from "../sse.ts";
+import { logFailure, type RequestInfo, type ServerContext, type ServerEnv } from "../context.ts";
+import { ApiError, toApiError } from "../errors.ts";
+import { type ServerSentEvent, sseResponse } from "../sse.ts";
 import type { ResponseStore, StoredResponse } from "../store/store.ts";
 import { parseBody, readJson } from "../validation.ts";
 import { Creation } from "./create.ts";
+import { EventLogs } from "./event-log.ts";
 import type { ResponseEvent } from "./output-items.ts";
 import { shownItem, withOutput } from "./response.ts";
 import { createResponseSchema, listQuerySchema, retrieveQuerySchema } from "./schemas.ts";
@@ -13,6 +14,7 @@ import { createResponseSchema, listQuerySchema, retrieveQuerySchema } from "./sc
 export function responsesRoutes(context: ServerContext): Hono<ServerEnv> {
   /** What this process is working on, to be cancelled. */
   const running = new Map<string, Creation>();
+  const logs = new EventLogs();
 
   async function stored(
     id: string,
@@ -42,27 +44,36 @@ export function responsesRoutes(context: ServerContext): Hono<ServerEnv> {
       const { id } = creation.response;
       running.set(id, creation);
       void creation.ended.then(() => running.delete(id));
-      if (request.background) {
+      if (request.background && !request.stream) {
         creation.runInBackground();
         return c.json(withOutput(creation.response, [], request.include));
       }
       if (request.stream) {
-        const number = numbering();
-        return sseResponse(info, number.all(creation.run()), {
-          onError: ({ code, message, param }) => [number.one({ type: "error", code, message, param })],
-        });
+        const events = numbered(creation.run(), context);
+        const sent = request.background ? logs.keep(id, events).after(-1) : events;
+        return sseResponse(info, sent, { onError: () => [] });
       }
       return c.json(await creation.result());
     })
     .get("/v1/responses/:id", async (c) => {
-      const { include } = parseBody(retrieveQuerySchema, query(c.req.queries()));
-      return c.json(await shown(c.req.param("id"), c.get("info"), include));
+      const { include, stream, starting_after } = parseBody(retrieveQuerySchema, query(c.req.queries()));
+      const [id, info] = [c.req.param("id"), c.get("info")];
+      if (stream === "false") return c.json(await shown(id, info, include));
+      await stored(id, info);
+      const log = logs.get(id);
+      if (log) return sseResponse(info, log.after(starting_after ?? -1), { onError: () => [] });
+      throw new ApiError(
+        400,
+        "Only a response of `background` and `stream` that is under way, or ended lately, can be streamed again: retrieve it without stream.",
+        { param: "stream", code: "unsupported_value" },
+      );
     })
     .delete("/v1/responses/:id", async (c) => {
       const id = c.req.param("id");
       const info = c.get("info");
       const { store } = await stored(id, info);
       running.get(id)?.cancel();
+      logs.forget(id);
       await store.delete(id, info.owner);
       return c.json({ id, object: "response", deleted: true });
     })
@@ -95,17 +106,24 @@ export function responsesRoutes(context: ServerContext): Hono<ServerEnv> {
     });
 }
 
-/** Events as they are sent, counted from 0. */
-function numbering() {
+/** Events as they are sent, counted from 0. What goes wrong is the last of them. */
+async function* numbered(
+  events: AsyncIterable<ResponseEvent>,
+  context: ServerContext,
+): AsyncGenerator<ServerSentEvent, void, void> {
   let sequence_number = 0;
-  const one = ({ type, ...fields }: ResponseEvent) => ({
+  const one = ({ type, ...fields }: ResponseEvent): ServerSentEvent => ({
     event: type,
     data: { type, sequence_number: sequence_number++, ...fields },
   });
-  async function* all(events: AsyncIterable<ResponseEvent>) {
+  try {
     for await (const event of events) yield one(event);
+  } catch (error) {
+    const apiError = toApiError(error);
+    logFailure(context, apiError);
+    const { code, message, param } = apiError;
+    yield one({ type: "error", code, message, param });
   }
-  return { one, all };
 }
 
 /** A parameter that comes once is a string, `include[]` and what comes several times an array. */

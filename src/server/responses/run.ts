@@ -12,7 +12,7 @@ import { samplingOf } from "../sampling.ts";
 import type { Output } from "./output.ts";
 import type { ResponseEvent } from "./output-items.ts";
 import type { CreateResponse } from "./request.ts";
-import type { OpenTools } from "./tools.ts";
+import { isClients, type OpenTools } from "./tools.ts";
 
 /** All that the generation of a response needs. */
 export interface Job {
@@ -119,7 +119,8 @@ export async function* generateOutput(
     }
     if (!message || recipientOf(message) === undefined) return "completed";
     const { tool, call } = resolve(tools.all, message);
-    if (tool && tools.kinds.get(tool)?.type === "function") return "completed";
+    const kind = tool && tools.kinds.get(tool);
+    if (kind && isClients(kind)) return "completed";
 
     yield* output.call(call);
     if (calls >= maxCalls + MAX_VAIN_CALLS) throw new ApiError(500, "The model went on calling tools.");

@@ -54,7 +54,7 @@ const functionCall = z.looseObject({
 });
 
 const functionCallOutput = z.looseObject({
-  type: z.literal("function_call_output"),
+  type: z.enum(["function_call_output", "custom_tool_call_output"]),
   id: id.nullish(),
   call_id: id,
   output: z.union([
@@ -65,6 +65,25 @@ const functionCallOutput = z.looseObject({
       }),
     ),
   ]),
+});
+
+const customCall = z.looseObject({
+  type: z.literal("custom_tool_call"),
+  id: id.nullish(),
+  call_id: id,
+  name: z.string().min(1).max(256),
+  input: z.string(),
+});
+
+const shellCall = z.looseObject({
+  type: z.literal("local_shell_call"),
+  id: id.nullish(),
+  call_id: id,
+  action: z.looseObject({
+    command: z.array(z.string()),
+    working_directory: anyText,
+    timeout_ms: z.number().nullish(),
+  }),
 });
 
 const webSearchCall = z.looseObject({ type: z.literal("web_search_call"), id: id.nullish() });
@@ -97,6 +116,8 @@ const inputItemSchema: z.ZodType<InputItem> = z.discriminatedUnion(
     reasoning,
     functionCall,
     functionCallOutput,
+    customCall,
+    shellCall,
     webSearchCall,
     codeInterpreterCall,
     mcpCall,
@@ -105,7 +126,7 @@ const inputItemSchema: z.ZodType<InputItem> = z.discriminatedUnion(
   ],
   {
     error:
-      "an item is a message, reasoning, function_call, function_call_output, web_search_call, code_interpreter_call, mcp_call, mcp_list_tools or item_reference",
+      "an item is a message, reasoning, function_call, function_call_output, custom_tool_call, custom_tool_call_output, local_shell_call, web_search_call, code_interpreter_call, mcp_call, mcp_list_tools or item_reference",
   },
 );
 
@@ -117,7 +138,7 @@ const WEB_SEARCH = [
   "web_search_preview_2025_03_11",
 ] as const;
 
-/** A tool of a request. Those but functions run on the server, if its operator has switched them on. */
+/** A tool of a request. Functions, custom tools and the local shell are the client's; others run on the server, if its operator has switched them on. */
 const toolSchema: z.ZodType<RequestTool> = z.discriminatedUnion(
   "type",
   [
@@ -128,6 +149,13 @@ const toolSchema: z.ZodType<RequestTool> = z.discriminatedUnion(
       parameters: jsonSchema.nullish(),
       strict: z.boolean().nullish(),
     }),
+    z.looseObject({
+      type: z.literal("custom"),
+      name: z.string().regex(/^[\w-]{1,64}$/, "a tool's name is letters, digits, _ and -, at most 64"),
+      description: anyText,
+      format: z.looseObject({ type: z.string(), syntax: anyText, definition: anyText }).nullish(),
+    }),
+    z.looseObject({ type: z.literal("local_shell") }),
     z.looseObject({ type: z.enum(WEB_SEARCH), filters: z.looseObject({}).nullish() }),
     z.looseObject({ type: z.literal("code_interpreter"), container: z.unknown().optional() }),
     z.looseObject({
@@ -141,14 +169,14 @@ const toolSchema: z.ZodType<RequestTool> = z.discriminatedUnion(
       require_approval: z.unknown().optional(),
     }),
   ],
-  { error: "a tool is of type function, web_search, code_interpreter or mcp" },
+  { error: "a tool is of type function, custom, local_shell, web_search, code_interpreter or mcp" },
 );
 
-const HOSTED = [...WEB_SEARCH, "code_interpreter"] as const;
+const UNNAMED = [...WEB_SEARCH, "code_interpreter", "local_shell"] as const;
 const namedTool: z.ZodType<NamedTool> = z.discriminatedUnion("type", [
-  z.looseObject({ type: z.literal("function"), name: z.string() }),
+  z.looseObject({ type: z.enum(["function", "custom"]), name: z.string() }),
   z.looseObject({ type: z.literal("mcp"), server_label: z.string(), name: anyText }),
-  z.looseObject({ type: z.enum(HOSTED) }),
+  z.looseObject({ type: z.enum(UNNAMED) }),
 ]);
 
 const toolChoiceSchema: z.ZodType<ToolChoice> = z.union([
@@ -235,9 +263,8 @@ const includeQuery = z.union([z.array(includable), includable.transform((one) =>
 /** GET /v1/responses/{id} */
 export const retrieveQuerySchema: z.ZodType<RetrieveQuery> = z.object({
   include: includeQuery,
-  stream: z
-    .literal("false", "streaming an earlier response isn't supported: retrieve it without stream")
-    .optional(),
+  stream: z.enum(["true", "false"]).default("false"),
+  starting_after: z.coerce.number().int().min(0).optional(),
 });
 
 /** GET /v1/responses/{id}/input_items */

@@ -1,18 +1,23 @@
 import { callFormats } from "../../agent/formats.ts";
 import type { StructuredOptions } from "../../generation/structured.ts";
-import type { JsonSchema } from "../../harmony/index.ts";
 import type { BrowserTool, Tool } from "../../tools/index.ts";
 import type { ServerContext } from "../context.ts";
 import { type AnswerFormat, asTool, type FunctionDeclaration, formatsOf } from "../conversation.ts";
 import { invalid } from "../errors.ts";
-import type { CreateResponse, FunctionTool, McpTool, NamedTool, RequestTool, ToolChoice } from "./request.ts";
+import { declaration, isClientTool } from "./client-tools.ts";
+import type { ClientTool, CreateResponse, McpTool, NamedTool, RequestTool, ToolChoice } from "./request.ts";
 
 /** Whose tool it is, which decides what item a call becomes and who answers it. */
 export type ToolKind =
-  | { readonly type: "function" }
+  | { readonly type: ClientTool["type"] }
   | { readonly type: "web_search"; readonly browser: BrowserTool }
   | { readonly type: "code_interpreter" }
   | { readonly type: "mcp"; readonly label: string };
+
+/** Whether the client runs it, so that its call ends the response. */
+export function isClients({ type }: ToolKind): boolean {
+  return type === "function" || type === "custom" || type === "local_shell";
+}
 
 /** The tools of a request, ready to be told of and called. */
 export interface OpenTools {
@@ -29,6 +34,20 @@ export interface OpenTools {
 }
 
 type Asked = Pick<CreateResponse, "tools" | "tool_choice" | "text">;
+
+/**
+ * A request without the web search that its operator hasn't switched on: Codex and others offer it to every server, and the
+ * model may do without what it needn't call. The response lists the tools that are left.
+ */
+export function withoutAbsent<T extends Asked>(request: T, { builtInTools }: ServerContext): T {
+  const { tools, tool_choice: choice } = request;
+  const isAbsent = (tool: RequestTool): boolean =>
+    builtInName(tool) === "browser" && tool.type !== "mcp" && !builtInTools.names.includes("browser");
+  const isNeeded = namedBy(choice).some(({ type }) => type.startsWith("web_search"));
+  const kept = tools.filter((tool) => !isAbsent(tool));
+  if (isNeeded || kept.length === tools.length || (isRequired(choice) && kept.length === 0)) return request;
+  return { ...request, tools: kept };
+}
 
 /**
  * Checks what a request wants to use, as far as that needs nothing opened.
@@ -94,7 +113,7 @@ export async function openTools(
   context: ServerContext,
 ): Promise<OpenTools> {
   const { tools, tool_choice: choice } = request;
-  const declared = tools.filter((tool) => tool.type === "function");
+  const declared = tools.filter(isClientTool);
   const functions = declared.map((tool) => declaration(tool, `tools[${tools.indexOf(tool)}]`));
   const named = namedBy(choice);
   const isAllowed = (tool: RequestTool): boolean =>
@@ -115,7 +134,7 @@ export async function openTools(
     const hosted = [...kinds.keys()].filter((tool) => isTold(tool, tools, named, kinds.get(tool)!));
     const callable = choice === "none" ? [] : functions.filter((_, i) => isAllowed(declared[i]!));
     const told = choice === "none" ? [] : functions.map(asTool);
-    for (const tool of told) kinds.set(tool, { type: "function" });
+    for (const [i, tool] of told.entries()) kinds.set(tool, { type: declared[i]!.type });
 
     const { responseFormat, callFormats: own = [] } = formatsOf(
       callable,
@@ -146,7 +165,7 @@ export async function openTools(
 }
 
 function builtInName(tool: RequestTool): string | undefined {
-  if (tool.type === "function") return undefined;
+  if (isClientTool(tool)) return undefined;
   if (tool.type === "code_interpreter") return "python";
   return tool.type === "mcp" ? tool.server_label : "browser";
 }
@@ -155,17 +174,6 @@ function kindOf(asked: RequestTool, tool: Tool): ToolKind {
   if (asked.type === "code_interpreter") return { type: "code_interpreter" };
   if (asked.type === "mcp") return { type: "mcp", label: asked.server_label };
   return { type: "web_search", browser: tool as BrowserTool };
-}
-
-function declaration(tool: FunctionTool, param: string): FunctionDeclaration {
-  const { name, description, parameters, strict } = tool;
-  return {
-    name,
-    description: description ?? "",
-    ...(parameters && { parameters: parameters as JsonSchema }),
-    strict: strict ?? false,
-    param,
-  };
 }
 
 /** Of an MCP server's tools, those that the request allows. */
@@ -201,8 +209,9 @@ function isRequired(choice: ToolChoice): boolean {
 }
 
 function isNamed(tool: RequestTool, named: NamedTool): boolean {
-  if (named.type === "function") return tool.type === "function" && tool.name === named.name;
+  if (named.type === "function" || named.type === "custom")
+    return tool.type === named.type && tool.name === named.name;
   if (named.type === "mcp") return tool.type === "mcp" && tool.server_label === named.server_label;
-  if (named.type === "code_interpreter") return tool.type === named.type;
+  if (named.type === "code_interpreter" || named.type === "local_shell") return tool.type === named.type;
   return tool.type.startsWith("web_search");
 }

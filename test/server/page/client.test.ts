@@ -74,7 +74,7 @@ test("a stream that breaks off is told of", async () => {
 });
 
 test.each([
-  [401, {}, "no key", { message: "no key", needsKey: true }],
+  [401, {}, "Authorization: Bearer", { message: /asks for an API key. Enter/, needsKey: true }],
   [429, { "retry-after": "7" }, "x", { message: "The server is busy. Try again in 7 s." }],
   [429, {}, "x", { message: "The server is busy. Try again in a moment." }],
   [400, {}, "too long", { message: "too long", needsKey: false }],
@@ -82,8 +82,14 @@ test.each([
 ])("status %d is put in words", async (status, headers, message, expected) => {
   const body = JSON.stringify({ error: { message } });
   vi.stubGlobal("fetch", async () => new Response(body, { status, headers }));
-  await expect(collect()).rejects.toMatchObject(expected);
+  const { message: told, ...others } = expected;
+  await expect(collect()).rejects.toMatchObject({ message: expect.stringMatching(told), ...others });
   await expect(askWhatIsServed("key")).rejects.toBeInstanceOf(Problem);
+});
+
+test("a key that is wrong is asked for again", async () => {
+  vi.stubGlobal("fetch", async () => new Response("{}", { status: 401 }));
+  await expect(askWhatIsServed("wrong")).rejects.toThrow("doesn't accept this API key");
 });
 
 test("an answer that isn't the API's, and a server that is gone, are put in words", async () => {

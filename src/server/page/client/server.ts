@@ -73,8 +73,12 @@ async function request(path: string, key: string | undefined, init: RequestInit 
     throw new Problem("The server can't be reached. Is it still running?");
   }
   if (response.ok) return response;
+  if (response.status === 401) throw new Problem(key === undefined ? ASKS_FOR_KEY : REFUSES_KEY, true);
   throw problemOf(response.status, response.headers.get("retry-after"), await messageOf(response));
 }
+
+const ASKS_FOR_KEY = "This server asks for an API key. Enter the one that you were given.";
+const REFUSES_KEY = "The server doesn't accept this API key. Check it, and enter it again.";
 
 async function messageOf(response: Response): Promise<string> {
   try {
@@ -86,7 +90,6 @@ async function messageOf(response: Response): Promise<string> {
 }
 
 function problemOf(status: number, retryAfter: string | null, message: string): Problem {
-  if (status === 401) return new Problem(message, true);
   if (status === 429 || status === 503) {
     const when = retryAfter && /^\d+$/.test(retryAfter) ? `in ${retryAfter} s` : "in a moment";
     return new Problem(`The server is busy. Try again ${when}.`);

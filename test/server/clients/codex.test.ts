@@ -1,0 +1,133 @@
+import { expect, test } from "vitest";
+import { type Event, outline, scriptedServer } from "../../support/api-client.ts";
+
+/** What Codex CLI sends to a provider of `wire_api = "responses"`. */
+const request = (input: readonly object[]) => ({
+  model: "scripted",
+  instructions: "You are Codex, a coding agent.",
+  input,
+  tools: [
+    {
+      type: "function",
+      name: "update_plan",
+      description: "Updates the task plan.",
+      strict: false,
+      parameters: {
+        type: "object",
+        properties: { plan: { type: "array", items: { type: "object" } } },
+        required: ["plan"],
+        additionalProperties: false,
+      },
+    },
+    { type: "local_shell" },
+    {
+      type: "custom",
+      name: "apply_patch",
+      description: "Edits files.",
+      format: { type: "grammar", syntax: "lark", definition: 'start: "*** Begin Patch" LF' },
+    },
+    { type: "web_search", external_web_access: false },
+  ],
+  tool_choice: "auto",
+  parallel_tool_calls: false,
+  reasoning: { effort: "medium", summary: "auto" },
+  store: false,
+  stream: true,
+  include: ["reasoning.encrypted_content"],
+  prompt_cache_key: "0199c0de-0000-7000-8000-000000000000",
+});
+const said = (role: string, text: string) => ({
+  type: "message",
+  role,
+  content: [{ type: "input_text", text }],
+});
+const conversation = [
+  said("developer", "<permissions instructions>Read only.</permissions instructions>"),
+  said("user", "<environment_context><cwd>/tmp</cwd></environment_context>"),
+  said("user", "What is in the folder?"),
+];
+
+const thought = "<|channel|>analysis<|message|>Look.<|end|><|start|>assistant";
+const shell =
+  '<|channel|>commentary to=functions.local_shell <|constrain|>json<|message|>{"command":["ls","-a"]}<|call|>';
+const patch =
+  '<|channel|>commentary to=functions.apply_patch <|constrain|>json<|message|>{"input":"*** Begin Patch\\n*** End Patch\\n"}<|call|>';
+const answer = "<|channel|>final<|message|>Nothing.<|return|>";
+
+type Item = Readonly<Record<string, unknown>>;
+
+/** Asks as Codex does, and takes what it takes: the items that are done, and the end. */
+async function ask({ server }: ReturnType<typeof scriptedServer>, input: readonly object[]) {
+  const response = await server.fetch(
+    new Request("http://localhost/v1/responses", {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        accept: "text/event-stream",
+        originator: "codex_cli_rs",
+      },
+      body: JSON.stringify(request(input)),
+    }),
+  );
+  const text = await response.text();
+  expect(response.status, text).toBe(200);
+  const events = [...text.matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as Event);
+  const items = events
+    .filter(({ type }) => type === "response.output_item.done")
+    .map((event) => event["item"] as Item);
+  return { events, items, end: events.at(-1) as unknown as { type: string; response: Item } };
+}
+
+test("a request of Codex's is answered by a stream, without the web search that isn't there", async () => {
+  const scripted = scriptedServer([thought + answer]);
+  const { events, items, end } = await ask(scripted, conversation);
+  expect(outline(events).slice(0, 2)).toEqual(["created", "in_progress"]);
+  expect(items).toMatchObject([{ type: "reasoning" }, { type: "message", content: [{ text: "Nothing." }] }]);
+  expect(end).toMatchObject({
+    type: "response.completed",
+    response: { status: "completed", usage: { input_tokens_details: { cached_tokens: 0 } } },
+  });
+  expect((end.response["tools"] as Item[]).map(({ type }) => type)).toEqual([
+    "function",
+    "local_shell",
+    "custom",
+  ]);
+  const [prompt] = scripted.prompts;
+  for (const part of [
+    "You are Codex, a coding agent.",
+    "Read only.",
+    "type update_plan = ",
+    "type local_shell = ",
+    "type apply_patch = ",
+    '*** Begin Patch" LF',
+  ])
+    expect(prompt).toContain(part);
+  expect(prompt).not.toContain("namespace browser");
+});
+
+test("calls of the shell and of custom tools come as such, and go on with their outputs", async () => {
+  const scripted = scriptedServer([thought + shell, patch, answer]);
+  const first = await ask(scripted, conversation);
+  const call = first.items[1]!;
+  expect(call).toMatchObject({
+    type: "local_shell_call",
+    status: "completed",
+    action: { type: "exec", command: ["ls", "-a"] },
+  });
+
+  const output = { type: "function_call_output", call_id: call["call_id"], output: ".\n.." };
+  const second = await ask(scripted, [...conversation, ...first.items, output]);
+  const [custom] = second.items;
+  const input = "*** Begin Patch\n*** End Patch\n";
+  expect(custom).toMatchObject({ type: "custom_tool_call", name: "apply_patch", input });
+  expect(second.events.find(({ type }) => type.endsWith("_input.done"))).toMatchObject({ input });
+
+  const done = { type: "custom_tool_call_output", call_id: custom!["call_id"], output: "Done." };
+  const third = await ask(scripted, [...conversation, ...first.items, output, custom!, done]);
+  expect(third.items).toMatchObject([{ type: "message" }]);
+  const shown = scripted.prompts[2]!;
+  expect(shown).toContain('{"command":["ls","-a"]}<|call|>');
+  expect(shown).toContain("functions.local_shell to=assistant<|channel|>commentary<|message|>.\n..<|end|>");
+  expect(shown).toContain('{"input":"*** Begin Patch\\n*** End Patch\\n"}<|call|>');
+  expect(shown).toContain("functions.apply_patch to=assistant<|channel|>commentary<|message|>Done.<|end|>");
+});

@@ -146,6 +146,11 @@ export class Pool {
     for (const worker of this.#workers) worker.tell({ kind: "work", leave });
   }
 
+  /** Whether a worker would have to be woken. */
+  get sleeps(): boolean {
+    return !this.#crew.entered || Atomics.load(this.#control, SLEEPING) > 0;
+  }
+
   #wake(): void {
     Atomics.add(this.#control, ROUND, 1);
     if (Atomics.load(this.#control, SLEEPING) > 0) Atomics.notify(this.#control, ROUND);

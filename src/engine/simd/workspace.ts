@@ -3,8 +3,9 @@ import { Arenas } from "./arena.ts";
 import type { Pool } from "./pool.ts";
 import { Activations, type SimdTensor } from "./tensor.ts";
 
-/** Values below which an operation isn't worth waking a thread: some 50 µs of work. */
-const SMALL = 2 ** 17;
+/** Values below which an operation isn't worth sharing with a thread that waits for work, and waking one that sleeps: some 15 and 100 µs. */
+const WORTH_SHARING = 2 ** 15;
+const WORTH_WAKING = 2 ** 18;
 /** How long the engine keeps the event loop waiting, in ms. */
 const YIELD_EVERY = 25;
 
@@ -53,15 +54,19 @@ export class Workspace {
 
   /** Runs jobs that take about as long as so many simple operations on numbers. */
   run(jobs: readonly (readonly number[])[], work: number): void {
-    if (jobs.length === 1 || work < SMALL) this.pool.runHere(jobs);
-    else this.pool.run(jobs);
+    if (jobs.length > 1 && this.#worthSharing(work)) this.pool.run(jobs);
+    else this.pool.runHere(jobs);
+  }
+
+  #worthSharing(work: number): boolean {
+    return work >= (this.pool.sleeps ? WORTH_WAKING : WORTH_SHARING);
   }
 
   /** Splits the rows of x, of `width` values each, among the threads. */
   eachRow(x: Tensor, width: number, job: (first: number, count: number, part: number) => number[]): void {
     const { length } = x as SimdTensor;
     const rows = length / width;
-    const parts = length < SMALL ? 1 : this.pool.threads * 2;
+    const parts = this.#worthSharing(length) ? this.pool.threads * 2 : 1;
     const step = Math.ceil(rows / parts / 4) * 4;
     const jobs: number[][] = [];
     for (let first = 0; first < rows; first += step) {

@@ -188,11 +188,16 @@ function row({ mutants, distance, dialect, contrast }: Candidate): string[] {
   return [name, show(distance), `${Math.round(100 * contrast.nearer)} %`, contrast.way.toFixed(2)];
 }
 
-function verdictLines({ verdict, bugs, precision, distance, firstToken }: Diagnosis): string[] {
+function asNoise(distance: number, noise: number | undefined): string {
+  const times = distance / (noise ?? distance);
+  return times > 1.5 ? `${times.toFixed(1)} times the noise` : "which is the noise";
+}
+
+function verdictLines({ verdict, bugs, precision, distance, firstToken, noise }: Diagnosis): string[] {
   switch (verdict) {
     case "correct":
       return [
-        `No bug: theirs strays ${show(distance)} from the correct logits, as ${precision} does.`,
+        `No bug: theirs strays ${show(distance)} from the correct logits, ${asNoise(distance, precision && noise.get(precision))} of ${precision}.`,
         ...(precision === "f32" ? [] : [`If their arithmetic is float32, say so with --precision f32.`]),
       ];
     case "not-finite":

@@ -3,9 +3,9 @@ import type { Model } from "../generation/model.ts";
 import { type Hook, pointMatcher } from "../model/hooks.ts";
 import type { Transformer } from "../model/transformer.ts";
 import type { DialectName } from "../numerics/dialects.ts";
+import { adviceOn } from "./advice.ts";
 import { stepOf, stretchTo } from "./dataflow.ts";
 import { type Judgement, judge, tieWidth } from "./judge.ts";
-import { suspectsOf } from "./suspects.ts";
 import { forcing, layOut, type Theirs, tokensHeld } from "./theirs.ts";
 import { trace, tracePoints } from "./trace.ts";
 
@@ -103,7 +103,7 @@ export async function bisect(
       noise,
       tokens: wrong,
       judged,
-      suspects: suspectsOf(point),
+      suspects: adviceOn(point)?.seen ?? "",
       ...(judgement.ties !== undefined && { ties: judgement.ties }),
     });
   }

@@ -1,3 +1,4 @@
+import { adviceOn } from "../advice.ts";
 import type { Tolerances } from "./goldens.ts";
 import { PRECISIONS, type Precision } from "./runtime.ts";
 
@@ -58,45 +59,12 @@ function tile(token: number): string {
     : "";
 }
 
-/** Where to look when a point is the first that differs, everything ahead of it being right. */
-const POINTS: Readonly<Record<string, string>> = {
-  embedding: "rows of the embedding by id, from 0; no scaling",
-  "attn.norm": "RMSNorm: x / √(mean(x²) + 1e-5) · weight, in float32 and rounded once; no + 1 on the weight",
-  "attn.q": "the projection and its bias; in fused weights q rows come first, then k, then v",
-  "attn.k": "the projection and its bias; the rows of k follow those of q",
-  "attn.v": "the projection and its bias; the rows of v follow those of k",
-  "attn.q_rope":
-    "rotation in halves (i with i + d/2), YaRN with truncate false, the factor 0.1 · ln(32) + 1 = 1.3466 on cos and sin, positions from 0",
-  "attn.k_rope": "the same rotation as of q, by the key's own position",
-  "attn.scores":
-    "scale 1/√d; query head h with key head ⌊h / group⌋; the causal mask; the window of 128 on layers 0, 2, 4 …, the token itself included",
-  "attn.weights":
-    "the softmax has one column more, the sink: a logit as it is stored, neither scaled nor rotated; rows sum to less than 1",
-  "attn.sink": "the sink's share of the softmax; one learnt logit a query head, in all layers",
-  "attn.context": "weights · v, with the key head of each query head; the sink brings no value",
-  "attn.out": "the output projection and its bias",
-  "attn.residual": "the sum with the block's input, not with what the norm made of it",
-  "moe.norm": "the second RMSNorm, of the residual after attention",
-  "moe.router_logits": "the router's weight and its bias, of the normed input",
-  "moe.expert_ids": "the top 4 of the logits as they are; of equals the lower id first",
-  "moe.expert_weights":
-    "softmax over the 4 chosen logits alone, not over all and not renormalised from there",
-  "moe.gate_up":
-    "MXFP4: low nibble first, scale 2^(byte − 127), blocks of 32 along the input; then the bias; gate and up alternate",
-  "moe.swiglu": "gate clamped at 7 from above, up between −7 and 7; gate · σ(1.702 · gate) · (up + 1)",
-  "moe.down": "the second product and its bias",
-  "moe.out": "the sum over the experts, weighted after the bias was added",
-  "moe.residual": "the sum with the residual after attention",
-  norm: "the last RMSNorm",
-  logits: "the unembedding: a matrix of its own, not the embedding, without a bias",
-};
-
 export function activationHint(point: string): string | undefined {
-  const hint = POINTS[point.replace(/^layers\.\d+\./, "")];
+  const look = adviceOn(point)?.look;
   const layer = /^layers\.(\d+)/.exec(point)?.[1];
   const at =
     Number(layer) > 0
       ? " Layer 0 is right: what differs between layers is the window (even ones slide) and the cache."
       : "";
-  return hint && `${point} is the first that differs. Look at: ${hint}.${at}`;
+  return look && `${point} is the first that differs. Look at: ${look}.${at}`;
 }

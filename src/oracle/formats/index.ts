@@ -1,5 +1,5 @@
 import { open, readdir, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { openNodeFile } from "../../checkpoint/file-node.ts";
 import type { HostTensor } from "../../engine/ops.ts";
 import { CheckpointError } from "../../errors.ts";
@@ -129,9 +129,4 @@ async function readFolder(folder: string): Promise<Map<string, HostTensor>> {
     }
   }
   return tensors;
-}
-
-/** The name to show for a file. */
-export function traceName(path: string): string {
-  return basename(path);
 }

@@ -70,7 +70,7 @@ export function summarize(distances: readonly PositionDistance[]): Distance {
   };
 }
 
-export function meanAndError(values: readonly number[]): { mean: number; error: number } {
+function meanAndError(values: readonly number[]): { mean: number; error: number } {
   const n = Math.max(values.length, 1);
   const mean = values.reduce((sum, value) => sum + value, 0) / n;
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(n - 1, 1);

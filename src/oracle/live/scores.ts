@@ -9,7 +9,7 @@ export type TopScores = ReadonlyMap<number, number>;
 export type TextScores = ReadonlyMap<number, TopScores>;
 
 /** How a server tells the log-probabilities of next tokens, best first. */
-export const SCORE_WAYS = ["echo", "prompt_logprobs", "completions", "native", "text"] as const;
+const SCORE_WAYS = ["echo", "prompt_logprobs", "completions", "native", "text"] as const;
 export type ScoreWay = (typeof SCORE_WAYS)[number];
 
 export const WAY_NAMES: Readonly<Record<ScoreWay, string>> = {

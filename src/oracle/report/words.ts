@@ -1,3 +1,4 @@
+import { adviceOn } from "../advice.ts";
 import { type Comparison, diverges, type PointDistance } from "../compare.ts";
 import { groupOf } from "../noise-floor.ts";
 import { inputsOf } from "../steps.ts";
@@ -112,7 +113,7 @@ function lookAt(distance: PointDistance, routing: Comparison["routing"]): string
     return firstToken === 0
       ? "look at the sinks in the softmax's denominator"
       : "look at the sliding window and the mask";
-  return `look at ${LOOK[group] ?? "this operation"}`;
+  return `look at ${adviceOn(point)?.look ?? "this operation"}`;
 }
 
 const SCALES: Readonly<Record<string, string>> = {
@@ -124,30 +125,6 @@ const SCALES: Readonly<Record<string, string>> = {
   "attn.norm": "the norm's eps and weights",
   "moe.norm": "the norm's eps and weights",
   "moe.out": "whether the experts' weights sum to 1",
-};
-
-const LOOK: Readonly<Record<string, string>> = {
-  embedding: "the token ids and the table's rows",
-  "attn.norm": "the norm's eps (1e-5) and weights",
-  "attn.q": "q's weights and bias, and how q, k, v are split",
-  "attn.k": "k's weights and bias, and how q, k, v are split",
-  "attn.v": "v's weights and bias, and how q, k, v are split",
-  "attn.scores": "which keys' head serves which queries (h ÷ 8), and the scale 1/√d",
-  "attn.sink": "the sinks: a logit a head, neither scaled nor rotated",
-  "attn.context": "which values' head serves which queries (h ÷ 8)",
-  "attn.out": "o's weights and bias, and the order of the heads",
-  "attn.residual": "what is added to the residual stream",
-  "moe.norm": "the norm's eps (1e-5) and weights",
-  "moe.router_logits": "the router's weights and bias",
-  "moe.expert_weights": "the softmax: over the chosen experts' logits, after the top-k",
-  "moe.gate_up":
-    "the experts' weights (MXFP4's nibbles and scales, gate and up by turns), their bias, and that each token gets its own experts'",
-  "moe.swiglu": "the clamps at ±7, 1.702 in the sigmoid and up + 1",
-  "moe.down": "the experts' down weights and bias",
-  "moe.out": "the experts' weights in the sum, and that each expert has its own",
-  "moe.residual": "what is added to the residual stream",
-  norm: "the last norm's eps and weights",
-  logits: "the unembedding, which is not the embedding",
 };
 
 function capital(text: string): string {

@@ -2,6 +2,7 @@ import { open, rename, rm, statfs } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { UsageError } from "../../errors.ts";
 import type { SinkFile } from "../synth/sink.ts";
+import { fileAt } from "../synth/sink-node.ts";
 
 /**
  * Writes a file that appears, or replaces another, only when it is whole and on the disk.
@@ -29,22 +30,8 @@ export async function writeWhole(
   const handle = await open(temporary, "wx").catch(fail);
   const abandon = (): Promise<void> => rm(temporary, { force: true });
   onOpen?.(abandon);
-  let position = 0;
   try {
-    await write({
-      async write(chunk) {
-        for (let done = 0; done < chunk.length; ) {
-          const { bytesWritten } = await handle.write(chunk, done, chunk.length - done, position);
-          done += bytesWritten;
-          position += bytesWritten;
-        }
-      },
-      async skip(count) {
-        position += count;
-        await handle.truncate(position);
-      },
-      close: async () => {},
-    });
+    await write({ ...fileAt(handle), close: async () => {} });
     await handle.sync();
     await handle.close();
     await rename(temporary, target).catch(fail);

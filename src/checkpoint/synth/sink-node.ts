@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { UsageError } from "../../errors.ts";
 import type { Sink, SinkFile } from "./sink.ts";
@@ -43,21 +43,7 @@ export class FolderSink implements Sink {
 
   async create(name: string): Promise<SinkFile> {
     const handle = await open(join(this.#temporary, name), "wx");
-    let position = 0;
-    return {
-      async write(bytes) {
-        for (let done = 0; done < bytes.length; ) {
-          const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position);
-          done += bytesWritten;
-          position += bytesWritten;
-        }
-      },
-      async skip(bytes) {
-        position += bytes;
-        await handle.truncate(position); // a hole, where the file system has them
-      },
-      close: () => handle.close(),
-    };
+    return fileAt(handle);
   }
 
   /** Makes the folder appear. */
@@ -69,4 +55,23 @@ export class FolderSink implements Sink {
   async abandon(): Promise<void> {
     await rm(this.#temporary, { recursive: true, force: true });
   }
+}
+
+/** Writes from the start on; what is skipped is a hole, where the file system has them. */
+export function fileAt(handle: FileHandle): SinkFile {
+  let position = 0;
+  return {
+    async write(bytes) {
+      for (let done = 0; done < bytes.length; ) {
+        const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position);
+        done += bytesWritten;
+        position += bytesWritten;
+      }
+    },
+    async skip(bytes) {
+      position += bytes;
+      await handle.truncate(position);
+    },
+    close: () => handle.close(),
+  };
 }

@@ -8,10 +8,6 @@
  * untouched trace, the bug's point and nothing else in the others, but
  * for what the same mistake changes too; of residual streams alone, its half of the layer.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { openCheckpoint } from "../src/checkpoint/open.ts";
 import { load, type Model } from "../src/generation/model.ts";
 import type { DialectName } from "../src/numerics/dialects.ts";
@@ -19,16 +15,7 @@ import { bisect } from "../src/oracle/bisect.ts";
 import { fitTheirs } from "../src/oracle/theirs.ts";
 import type { Trace } from "../src/oracle/trace.ts";
 import { readTrace } from "../src/oracle/trace-file.ts";
-import { PyTorch } from "./pytorch.ts";
-
-const text = (value: string) => ({ type: "string", default: value }) as const;
-const { values: options } = parseArgs({
-  options: { python: text(process.env["PYTHON"] ?? "python3"), seeds: text("1"), only: text("") },
-});
-
-const [LAYERS, TOKENS] = [6, 140];
-/** Too small for bfloat16 to tell from its own rounding. */
-const BELOW_BFLOAT16: readonly string[] = ["eps of the norm 1e-3"];
+import { type Bug, checkBuggyLayers } from "./buggy-layers.ts";
 
 /** One mistake that changes two operations: both are turned or not, the softmax has two results, keys' heads are values' heads. */
 const TWINS: Readonly<Record<string, string>> = {
@@ -37,54 +24,27 @@ const TWINS: Readonly<Record<string, string>> = {
   "layers.3.attn.scores": "layers.3.attn.context",
 };
 
-interface Bug {
-  readonly source: "transformers" | "openai";
-  readonly name: string;
-  readonly point: string;
-}
-
-const torch = new PyTorch(options.python, "check-compare.py");
-let [passed, failed] = [0, 0];
-try {
-  const bugs = await torch.run<Bug[]>({ do: "bugs" });
-  for (let seed = 1; seed <= Number(options.seeds); seed++) await checkSeed(seed, bugs);
-} finally {
-  torch.close();
-}
-console.log(`\n${passed} passed, ${failed} failed`);
-if (failed > 0) process.exitCode = 1;
-
-async function checkSeed(seed: number, bugs: readonly Bug[]): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "check-bisect-"));
-  try {
-    const model = join(folder, "model");
-    const ids = await torch.run<number[]>({ do: "draw", out: model, layers: LAYERS, seed, tokens: TOKENS });
-    for (const source of ["transformers", "openai"] as const) {
-      for (const dtype of ["float32", "bfloat16"] as const) {
-        const dialect = dtype === "float32" ? "f32" : source === "openai" ? "bf16-openai" : "bf16-hf";
-        const out = join(folder, "theirs.safetensors");
-        const check = async (bug?: Bug): Promise<void> => {
-          const named = bug && { bug: bug.name };
-          await torch.run({ do: "trace", model, ids, source, dtype, out, ...named });
-          const { trace } = await readTrace(out);
-          const what = `${source} ${dtype}, seed ${seed}: ${bug?.name ?? "untouched"}`;
-          const hidden = dtype === "bfloat16" && bug !== undefined && BELOW_BFLOAT16.includes(bug.name);
-          const point = bug && `layers.3.${bug.point}`;
-          tell(what, await differing(model, trace, dialect), hidden ? [point!, undefined] : [point]);
-          if (hidden) return;
-          const residuals = new Map([...trace].filter(([name]) => /residual$|^ids$/.test(name)));
-          const half = bug && `layers.3.${bug.point.split(".")[0]}.residual`;
-          tell(`${what}, residuals only`, await differing(model, residuals, dialect), [half]);
-        };
-        await check();
-        for (const bug of bugs)
-          if (bug.source === source && bug.name.includes(options.only)) await check(bug);
-      }
-    }
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
+await checkBuggyLayers(140, async ({ model, dialect, title, bugs, capture }, tell) => {
+  const expectFirst = async (what: string, trace: Trace, accepted: readonly (string | undefined)[]) => {
+    const found = await differing(model, trace, dialect);
+    const [first, ...others] = found;
+    const good = accepted.includes(first) && others.every((point) => point === TWINS[first!]);
+    const expected = good ? "" : `; expected ${accepted.join(" or ") || "nothing"}`;
+    tell(good, `${what}: ${found.join(", ") || "nothing differs"}${expected}`);
+  };
+  const check = async (bug?: Bug): Promise<void> => {
+    const { trace } = await readTrace(await capture("trace", bug));
+    const what = `${title}: ${bug?.name ?? "untouched"}`;
+    const point = bug && `layers.3.${bug.point}`;
+    await expectFirst(what, trace, bug?.hidden ? [point, undefined] : [point]);
+    if (bug?.hidden) return;
+    const residuals = new Map([...trace].filter(([name]) => /residual$|^ids$/.test(name)));
+    const half = bug && `layers.3.${bug.point.split(".")[0]}.residual`;
+    await expectFirst(`${what}, residuals only`, residuals, [half]);
+  };
+  await check();
+  for (const bug of bugs) await check(bug);
+});
 
 /** Points that bisect accuses. */
 async function differing(path: string, trace: Trace, dialect: DialectName): Promise<string[]> {
@@ -93,14 +53,4 @@ async function differing(path: string, trace: Trace, dialect: DialectName): Prom
   const open = (name: DialectName): Promise<Model> => load(path, { dialect: name, tokenizer: false });
   const { findings } = await bisect(open, fitTheirs(trace, config), dialect);
   return findings.filter(({ verdict }) => verdict === "differs").map(({ point }) => point);
-}
-
-function tell(what: string, found: readonly string[], accepted: readonly (string | undefined)[]): void {
-  const [first, ...others] = found;
-  const good = accepted.includes(first) && others.every((point) => point === TWINS[first!]);
-  if (good) passed++;
-  else failed++;
-  console.log(
-    `${good ? "ok  " : "FAIL"}  ${what}: ${found.join(", ") || "nothing differs"}${good ? "" : `; expected ${accepted.join(" or ") || "nothing"}`}`,
-  );
 }

@@ -121,57 +121,75 @@ function dot(x: v128, w: v128): v128 {
   return i16x8.relaxed_dot_i8x16_i7x16_s(x, w);
 }
 
-/** Several tokens, as matmul_mxfp4_int8_tile has them; q [blocks, tokens, 64]. */
-export function matmul_mxfp4_int16_tile(
-  codes: usize, scales: usize, q: usize, d: usize, y: usize, groups: i32, blocks: i32,
-  tokens: i32, stride: i32, totals: usize,
+/**
+ * Two tokens; q [2, blocks, 64 bytes] and d [2, blocks], y [2, stride] floats. Sums of rows 0 to 3 are a (lower bytes) and b
+ * (upper ones), a2 and b2 for the second token; those of rows 4 to 7 e, f, e2, f2. Many tokens are a matter for
+ * matmul-mxfp4-tile.ts, which takes fewer instructions a product and more to unpack.
+ */
+export function matmul_mxfp4_int16_2(
+  codes: usize, scales: usize, q: usize, d: usize, y: usize, groups: i32, blocks: i32, stride: i32,
 ): void {
-  const ones = v128.load(ONES);
-  const end = totals + (tokens << 4);
-  for (let half = 0; half < groups << 1; half++) {
-    memory.fill(totals, 0, tokens << 4);
-    let from = codes + (half >> 1) * (blocks << 7) + ((half & 1) << 4);
-    let scale = scales + (half >> 1) * (blocks << 3) + ((half & 1) << 2);
-    let at = q, dAt = d;
+  const table = v128.load(SHIFTED_FP4), mask = v128.load(NIBBLES), ones = v128.load(ONES);
+  for (let g = 0; g < groups; g++) {
+    let rows03 = f32x4.splat(0), rows47 = rows03, other03 = rows03, other47 = rows03;
+    let at = q, at2 = q + (blocks << 6), dAt = d, dAt2 = d + (blocks << 3);
     for (let n = 0; n < blocks; n++) {
-      const table = v128.load(SHIFTED_FP4), mask = v128.load(NIBBLES);
-      let c = v128.load(from);
-      const w0 = i8x16.relaxed_swizzle(table, low(c, mask)), w1 = i8x16.relaxed_swizzle(table, high(c, mask));
-      c = v128.load(from, 32);
-      const w2 = i8x16.relaxed_swizzle(table, low(c, mask)), w3 = i8x16.relaxed_swizzle(table, high(c, mask));
-      c = v128.load(from, 64);
-      const w4 = i8x16.relaxed_swizzle(table, low(c, mask)), w5 = i8x16.relaxed_swizzle(table, high(c, mask));
-      c = v128.load(from, 96);
-      const w6 = i8x16.relaxed_swizzle(table, low(c, mask)), w7 = i8x16.relaxed_swizzle(table, high(c, mask));
-      const e = lowE8M0(scale);
-      for (let total = totals; total < end; total += 16) {
-        let a = dot(v128.load32_splat(at, 32), w0);
-        a = i16x8.add(a, dot(v128.load32_splat(at, 36), w1));
-        a = i16x8.add(a, dot(v128.load32_splat(at, 40), w2));
-        a = i16x8.add(a, dot(v128.load32_splat(at, 44), w3));
-        let b = dot(v128.load32_splat(at, 48), w4);
-        b = i16x8.add(b, dot(v128.load32_splat(at, 52), w5));
-        b = i16x8.add(b, dot(v128.load32_splat(at, 56), w6));
-        b = i16x8.add(b, dot(v128.load32_splat(at, 60), w7));
-        let s = i32x4.shl(i32x4.add(i32x4.dot_i16x8_s(a, ones), i32x4.dot_i16x8_s(b, ones)), 8);
-        a = dot(v128.load32_splat(at), w0);
-        a = i16x8.add(a, dot(v128.load32_splat(at, 4), w1));
-        a = i16x8.add(a, dot(v128.load32_splat(at, 8), w2));
-        a = i16x8.add(a, dot(v128.load32_splat(at, 12), w3));
-        b = dot(v128.load32_splat(at, 16), w4);
-        b = i16x8.add(b, dot(v128.load32_splat(at, 20), w5));
-        b = i16x8.add(b, dot(v128.load32_splat(at, 24), w6));
-        b = i16x8.add(b, dot(v128.load32_splat(at, 28), w7));
-        s = i32x4.add(s, i32x4.add(i32x4.dot_i16x8_s(a, ones), i32x4.dot_i16x8_s(b, ones)));
-        s = i32x4.add(s, v128.load32_splat(dAt));
-        const product = f32x4.mul(f32x4.convert_i32x4_s(s), f32x4.mul(e, v128.load32_splat(dAt, 4)));
-        v128.store(total, f32x4.add(v128.load(total), product));
-        at += 64;
-        dAt += 8;
+      let s = v128.load32_splat(dAt), r = s, s2 = v128.load32_splat(dAt2), r2 = s2;
+      for (const end = codes + 128; codes < end; codes += 64) {
+        let c: v128, k: v128, w: v128, x: v128, z: v128, x2: v128, z2: v128;
+        c = v128.load(codes);
+        k = v128.load(codes, 16);
+        x = v128.load32_splat(at), z = v128.load32_splat(at, 32), x2 = v128.load32_splat(at2), z2 = v128.load32_splat(at2, 32);
+        w = i8x16.relaxed_swizzle(table, low(c, mask));
+        let a = dot(x, w), b = dot(z, w), a2 = dot(x2, w), b2 = dot(z2, w);
+        w = i8x16.relaxed_swizzle(table, low(k, mask));
+        let e = dot(x, w), f = dot(z, w), e2 = dot(x2, w), f2 = dot(z2, w);
+        x = v128.load32_splat(at, 4), z = v128.load32_splat(at, 36), x2 = v128.load32_splat(at2, 4), z2 = v128.load32_splat(at2, 36);
+        w = i8x16.relaxed_swizzle(table, high(c, mask));
+        a = more(a, x, w), b = more(b, z, w), a2 = more(a2, x2, w), b2 = more(b2, z2, w);
+        w = i8x16.relaxed_swizzle(table, high(k, mask));
+        e = more(e, x, w), f = more(f, z, w), e2 = more(e2, x2, w), f2 = more(f2, z2, w);
+        c = v128.load(codes, 32);
+        k = v128.load(codes, 48);
+        x = v128.load32_splat(at, 8), z = v128.load32_splat(at, 40), x2 = v128.load32_splat(at2, 8), z2 = v128.load32_splat(at2, 40);
+        w = i8x16.relaxed_swizzle(table, low(c, mask));
+        a = more(a, x, w), b = more(b, z, w), a2 = more(a2, x2, w), b2 = more(b2, z2, w);
+        w = i8x16.relaxed_swizzle(table, low(k, mask));
+        e = more(e, x, w), f = more(f, z, w), e2 = more(e2, x2, w), f2 = more(f2, z2, w);
+        x = v128.load32_splat(at, 12), z = v128.load32_splat(at, 44), x2 = v128.load32_splat(at2, 12), z2 = v128.load32_splat(at2, 44);
+        w = i8x16.relaxed_swizzle(table, high(c, mask));
+        a = more(a, x, w), b = more(b, z, w), a2 = more(a2, x2, w), b2 = more(b2, z2, w);
+        w = i8x16.relaxed_swizzle(table, high(k, mask));
+        e = more(e, x, w), f = more(f, z, w), e2 = more(e2, x2, w), f2 = more(f2, z2, w);
+        s = i32x4.add(s, i32x4.add(i32x4.dot_i16x8_s(a, ones), i32x4.shl(i32x4.dot_i16x8_s(b, ones), 8)));
+        r = i32x4.add(r, i32x4.add(i32x4.dot_i16x8_s(e, ones), i32x4.shl(i32x4.dot_i16x8_s(f, ones), 8)));
+        s2 = i32x4.add(s2, i32x4.add(i32x4.dot_i16x8_s(a2, ones), i32x4.shl(i32x4.dot_i16x8_s(b2, ones), 8)));
+        r2 = i32x4.add(r2, i32x4.add(i32x4.dot_i16x8_s(e2, ones), i32x4.shl(i32x4.dot_i16x8_s(f2, ones), 8)));
+        at += 16;
+        at2 += 16;
       }
-      from += 128;
-      scale += 8;
+      const factor = v128.load32_splat(dAt, 4), factor2 = v128.load32_splat(dAt2, 4);
+      const e03 = lowE8M0(scales), e47 = highE8M0(scales);
+      rows03 = f32x4.add(rows03, f32x4.mul(f32x4.convert_i32x4_s(s), f32x4.mul(e03, factor)));
+      rows47 = f32x4.add(rows47, f32x4.mul(f32x4.convert_i32x4_s(r), f32x4.mul(e47, factor)));
+      other03 = f32x4.add(other03, f32x4.mul(f32x4.convert_i32x4_s(s2), f32x4.mul(e03, factor2)));
+      other47 = f32x4.add(other47, f32x4.mul(f32x4.convert_i32x4_s(r2), f32x4.mul(e47, factor2)));
+      at += 32;
+      at2 += 32;
+      scales += 8;
+      dAt += 8;
+      dAt2 += 8;
     }
-    for (let t = 0; t < tokens; t++) v128.store(y + ((t * stride) << 2) + (half << 4), v128.load(totals + (t << 4)));
+    v128.store(y, rows03);
+    v128.store(y, rows47, 16);
+    v128.store(y + (stride << 2), other03);
+    v128.store(y + (stride << 2), other47, 16);
+    y += 32;
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function more(sum: v128, x: v128, w: v128): v128 {
+  return i16x8.add(sum, dot(x, w));
 }

@@ -13,6 +13,7 @@
  */
 import { highE8M0, lowE8M0 } from "./scales";
 import { NIBBLES, ONES, SHIFTED_FP4 } from "./tables";
+import { storeTotals } from "./tile16";
 import { high, low } from "./vectors";
 
 /**
@@ -32,37 +33,37 @@ export function matmul_mxfp4_int8(
       c = v128.load(codes, 0);
       k = v128.load(codes, 16);
       x = v128.load32_splat(at, 0);
-      a = dot(x, low(c, mask), table);
-      b = dot(x, low(k, mask), table);
+      a = dot(x, i8x16.relaxed_swizzle(table, low(c, mask)));
+      b = dot(x, i8x16.relaxed_swizzle(table, low(k, mask)));
       x = v128.load32_splat(at, 4);
-      a = i16x8.add(a, dot(x, high(c, mask), table));
-      b = i16x8.add(b, dot(x, high(k, mask), table));
+      a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, high(c, mask))));
+      b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, high(k, mask))));
       c = v128.load(codes, 32);
       k = v128.load(codes, 48);
       x = v128.load32_splat(at, 8);
-      a = i16x8.add(a, dot(x, low(c, mask), table));
-      b = i16x8.add(b, dot(x, low(k, mask), table));
+      a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, low(c, mask))));
+      b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, low(k, mask))));
       x = v128.load32_splat(at, 12);
-      a = i16x8.add(a, dot(x, high(c, mask), table));
-      b = i16x8.add(b, dot(x, high(k, mask), table));
+      a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, high(c, mask))));
+      b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, high(k, mask))));
       s = i32x4.dot_i16x8_s(a, ones);
       r = i32x4.dot_i16x8_s(b, ones);
       c = v128.load(codes, 64);
       k = v128.load(codes, 80);
       x = v128.load32_splat(at, 16);
-      a = dot(x, low(c, mask), table);
-      b = dot(x, low(k, mask), table);
+      a = dot(x, i8x16.relaxed_swizzle(table, low(c, mask)));
+      b = dot(x, i8x16.relaxed_swizzle(table, low(k, mask)));
       x = v128.load32_splat(at, 20);
-      a = i16x8.add(a, dot(x, high(c, mask), table));
-      b = i16x8.add(b, dot(x, high(k, mask), table));
+      a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, high(c, mask))));
+      b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, high(k, mask))));
       c = v128.load(codes, 96);
       k = v128.load(codes, 112);
       x = v128.load32_splat(at, 24);
-      a = i16x8.add(a, dot(x, low(c, mask), table));
-      b = i16x8.add(b, dot(x, low(k, mask), table));
+      a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, low(c, mask))));
+      b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, low(k, mask))));
       x = v128.load32_splat(at, 28);
-      a = i16x8.add(a, dot(x, high(c, mask), table));
-      b = i16x8.add(b, dot(x, high(k, mask), table));
+      a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, high(c, mask))));
+      b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, high(k, mask))));
       const offset = v128.load32_splat(dAt), factor = v128.load32_splat(dAt, 4);
       s = i32x4.add(i32x4.add(s, i32x4.dot_i16x8_s(a, ones)), offset);
       r = i32x4.add(i32x4.add(r, i32x4.dot_i16x8_s(b, ones)), offset);
@@ -79,56 +80,123 @@ export function matmul_mxfp4_int8(
   }
 }
 
-function dot(x: v128, codes: v128, table: v128): v128 {
-  return i16x8.relaxed_dot_i8x16_i7x16_s(x, i8x16.relaxed_swizzle(table, codes));
+/** Two tokens, as matmul_mxfp4_int16_2 has them. */
+export function matmul_mxfp4_int8_2(
+  codes: usize, scales: usize, q: usize, d: usize, y: usize, groups: i32, blocks: i32, stride: i32,
+): void {
+  const table = v128.load(SHIFTED_FP4), mask = v128.load(NIBBLES), ones = v128.load(ONES);
+  for (let g = 0; g < groups; g++) {
+    let rows03 = f32x4.splat(0), rows47 = rows03, other03 = rows03, other47 = rows03;
+    let at = q, at2 = q + (blocks << 5), dAt = d, dAt2 = d + (blocks << 3);
+    for (let n = 0; n < blocks; n++) {
+      let s = v128.load32_splat(dAt), r = s, s2 = v128.load32_splat(dAt2), r2 = s2;
+      for (const end = codes + 128; codes < end; codes += 64) {
+        let c: v128, k: v128, w: v128, x: v128, x2: v128;
+        c = v128.load(codes);
+        k = v128.load(codes, 16);
+        x = v128.load32_splat(at), x2 = v128.load32_splat(at2);
+        w = i8x16.relaxed_swizzle(table, low(c, mask));
+        let a = dot(x, w), a2 = dot(x2, w);
+        w = i8x16.relaxed_swizzle(table, low(k, mask));
+        let e = dot(x, w), e2 = dot(x2, w);
+        x = v128.load32_splat(at, 4), x2 = v128.load32_splat(at2, 4);
+        w = i8x16.relaxed_swizzle(table, high(c, mask));
+        a = more(a, x, w), a2 = more(a2, x2, w);
+        w = i8x16.relaxed_swizzle(table, high(k, mask));
+        e = more(e, x, w), e2 = more(e2, x2, w);
+        c = v128.load(codes, 32);
+        k = v128.load(codes, 48);
+        x = v128.load32_splat(at, 8), x2 = v128.load32_splat(at2, 8);
+        w = i8x16.relaxed_swizzle(table, low(c, mask));
+        a = more(a, x, w), a2 = more(a2, x2, w);
+        w = i8x16.relaxed_swizzle(table, low(k, mask));
+        e = more(e, x, w), e2 = more(e2, x2, w);
+        x = v128.load32_splat(at, 12), x2 = v128.load32_splat(at2, 12);
+        w = i8x16.relaxed_swizzle(table, high(c, mask));
+        a = more(a, x, w), a2 = more(a2, x2, w);
+        w = i8x16.relaxed_swizzle(table, high(k, mask));
+        e = more(e, x, w), e2 = more(e2, x2, w);
+        s = i32x4.add(s, i32x4.dot_i16x8_s(a, ones));
+        r = i32x4.add(r, i32x4.dot_i16x8_s(e, ones));
+        s2 = i32x4.add(s2, i32x4.dot_i16x8_s(a2, ones));
+        r2 = i32x4.add(r2, i32x4.dot_i16x8_s(e2, ones));
+        at += 16;
+        at2 += 16;
+      }
+      const factor = v128.load32_splat(dAt, 4), factor2 = v128.load32_splat(dAt2, 4);
+      const e03 = lowE8M0(scales), e47 = highE8M0(scales);
+      rows03 = f32x4.add(rows03, f32x4.mul(f32x4.convert_i32x4_s(s), f32x4.mul(e03, factor)));
+      rows47 = f32x4.add(rows47, f32x4.mul(f32x4.convert_i32x4_s(r), f32x4.mul(e47, factor)));
+      other03 = f32x4.add(other03, f32x4.mul(f32x4.convert_i32x4_s(s2), f32x4.mul(e03, factor2)));
+      other47 = f32x4.add(other47, f32x4.mul(f32x4.convert_i32x4_s(r2), f32x4.mul(e47, factor2)));
+      scales += 8;
+      dAt += 8;
+      dAt2 += 8;
+    }
+    v128.store(y, rows03);
+    v128.store(y, rows47, 16);
+    v128.store(y + (stride << 2), other03);
+    v128.store(y + (stride << 2), other47, 16);
+    y += 32;
+  }
 }
 
 /**
- * Several tokens: weights of a block are unpacked once, into 8 registers, and meet all tokens. y [tokens, stride] floats.
+ * Many tokens: a block of 4 rows is unpacked once, into 8 registers, and meets them all. What is unpacked goes through memory
+ * for the reason that matmul-mxfp4-tile.ts gives. y [tokens, stride] floats.
  *
  * @param q [blocks, tokens, 32] and `d` [blocks, tokens] (quantize.ts, tile)
- * @param totals room for 16 bytes a token
+ * @param totals room for 16 bytes a token, and 144
  */
 export function matmul_mxfp4_int8_tile(
   codes: usize, scales: usize, q: usize, d: usize, y: usize, groups: i32, blocks: i32,
   tokens: i32, stride: i32, totals: usize,
 ): void {
-  const ones = v128.load(ONES);
-  const end = totals + (tokens << 4);
+  const table = v128.load(SHIFTED_FP4), mask = v128.load(NIBBLES), ones = v128.load(ONES);
+  const end = totals + (tokens << 4), w = end + 16;
   for (let half = 0; half < groups << 1; half++) {
     memory.fill(totals, 0, tokens << 4);
-    let from = codes + (half >> 1) * (blocks << 7) + ((half & 1) << 4);
+    let code = codes + (half >> 1) * (blocks << 7) + ((half & 1) << 4);
     let scale = scales + (half >> 1) * (blocks << 3) + ((half & 1) << 2);
-    let at = q, dAt = d;
+    let x = q, dAt = d;
     for (let n = 0; n < blocks; n++) {
-      const table = v128.load(SHIFTED_FP4), mask = v128.load(NIBBLES);
-      let c = v128.load(from);
-      const w0 = i8x16.relaxed_swizzle(table, low(c, mask)), w1 = i8x16.relaxed_swizzle(table, high(c, mask));
-      c = v128.load(from, 32);
-      const w2 = i8x16.relaxed_swizzle(table, low(c, mask)), w3 = i8x16.relaxed_swizzle(table, high(c, mask));
-      c = v128.load(from, 64);
-      const w4 = i8x16.relaxed_swizzle(table, low(c, mask)), w5 = i8x16.relaxed_swizzle(table, high(c, mask));
-      c = v128.load(from, 96);
-      const w6 = i8x16.relaxed_swizzle(table, low(c, mask)), w7 = i8x16.relaxed_swizzle(table, high(c, mask));
-      const e = lowE8M0(scale);
+      for (let i = 0; i < 128; i += 32) {
+        const c = v128.load(code + i);
+        v128.store(w + i, i8x16.relaxed_swizzle(table, low(c, mask)));
+        v128.store(w + i, i8x16.relaxed_swizzle(table, high(c, mask)), 16);
+      }
+      v128.store(end, lowE8M0(scale));
+      const w0 = v128.load(w), w1 = v128.load(w, 16), w2 = v128.load(w, 32), w3 = v128.load(w, 48);
+      const w4 = v128.load(w, 64), w5 = v128.load(w, 80), w6 = v128.load(w, 96), w7 = v128.load(w, 112);
+      const e = v128.load(end);
       for (let total = totals; total < end; total += 16) {
-        let a = i16x8.relaxed_dot_i8x16_i7x16_s(v128.load32_splat(at), w0);
-        a = i16x8.add(a, i16x8.relaxed_dot_i8x16_i7x16_s(v128.load32_splat(at, 4), w1));
-        a = i16x8.add(a, i16x8.relaxed_dot_i8x16_i7x16_s(v128.load32_splat(at, 8), w2));
-        a = i16x8.add(a, i16x8.relaxed_dot_i8x16_i7x16_s(v128.load32_splat(at, 12), w3));
-        let b = i16x8.relaxed_dot_i8x16_i7x16_s(v128.load32_splat(at, 16), w4);
-        b = i16x8.add(b, i16x8.relaxed_dot_i8x16_i7x16_s(v128.load32_splat(at, 20), w5));
-        b = i16x8.add(b, i16x8.relaxed_dot_i8x16_i7x16_s(v128.load32_splat(at, 24), w6));
-        b = i16x8.add(b, i16x8.relaxed_dot_i8x16_i7x16_s(v128.load32_splat(at, 28), w7));
+        let a = dot(v128.load32_splat(x), w0);
+        a = more(a, v128.load32_splat(x, 4), w1);
+        a = more(a, v128.load32_splat(x, 8), w2);
+        a = more(a, v128.load32_splat(x, 12), w3);
+        let b = dot(v128.load32_splat(x, 16), w4);
+        b = more(b, v128.load32_splat(x, 20), w5);
+        b = more(b, v128.load32_splat(x, 24), w6);
+        b = more(b, v128.load32_splat(x, 28), w7);
         const s = i32x4.add(i32x4.add(i32x4.dot_i16x8_s(a, ones), i32x4.dot_i16x8_s(b, ones)), v128.load32_splat(dAt));
         const product = f32x4.mul(f32x4.convert_i32x4_s(s), f32x4.mul(e, v128.load32_splat(dAt, 4)));
         v128.store(total, f32x4.add(v128.load(total), product));
-        at += 32;
+        x += 32;
         dAt += 8;
       }
-      from += 128;
+      code += 128;
       scale += 8;
     }
-    for (let t = 0; t < tokens; t++) v128.store(y + ((t * stride) << 2) + (half << 4), v128.load(totals + (t << 4)));
+    storeTotals(totals, tokens, y + (half << 4), stride);
   }
+}
+
+function dot(x: v128, w: v128): v128 {
+  return i16x8.relaxed_dot_i8x16_i7x16_s(x, w);
+}
+
+// @ts-ignore: decorator
+@inline
+function more(sum: v128, x: v128, w: v128): v128 {
+  return i16x8.add(sum, dot(x, w));
 }

@@ -5,9 +5,9 @@
  * Each 16 bytes are one pair of columns, of rows 0 to 3 and 4 to 7: columns 0 4, 1 5, 2 6, 3 7 of each 8, as
  * quantize.ts has them.
  */
-import { dot16 } from "./dot16";
 import { highF16, lowF16 } from "./scales";
 import { F16_BIAS, F16_MASK } from "./tables";
+import { firstHalf, secondHalf, storeTotals } from "./tile16";
 
 /**
  * One token: y[row] = Σ over blocks of float(S) · (scale · d), S = Σ w · q, for rows [0, 8 · groups).
@@ -85,44 +85,34 @@ export function matmul_q8_0_int16(
   }
 }
 
-/** Several tokens: half a block of 4 rows is widened once, into 8 registers, and meets all tokens. */
+/**
+ * Several tokens; y [tokens, stride] floats.
+ *
+ * @param q [blocks, tokens, 32] int16 and `d` [blocks, tokens] (quantize.ts, tile)
+ * @param totals room for 32 bytes a token, and 16
+ */
 export function matmul_q8_0_int16_tile(
   weights: usize, scales: usize, q: usize, d: usize, y: usize, groups: i32, blocks: i32,
   tokens: i32, stride: i32, totals: usize,
 ): void {
   const mask = v128.load(F16_MASK), bias = v128.load(F16_BIAS);
-  const end = totals + (tokens << 4);
-  const sums = end - totals; // distance of the int32 sums of a first half block from the totals
+  const sums = tokens << 4, e = totals + 2 * sums;
   for (let half = 0; half < groups << 1; half++) {
-    memory.fill(totals, 0, tokens << 4);
-    let from = weights + (half >> 1) * (blocks << 8) + ((half & 1) << 3);
+    memory.fill(totals, 0, sums);
+    let w = weights + (half >> 1) * (blocks << 8) + ((half & 1) << 3);
     let scale = scales + (half >> 1) * (blocks << 4) + ((half & 1) << 3);
-    let at = q, dAt = d;
+    let x = q, dAt = d;
     for (let n = 0; n < blocks; n++) {
-      let w0 = v128.load8x8_s(from), w1 = v128.load8x8_s(from, 16);
-      let w2 = v128.load8x8_s(from, 32), w3 = v128.load8x8_s(from, 48);
-      let w4 = v128.load8x8_s(from, 64), w5 = v128.load8x8_s(from, 80);
-      let w6 = v128.load8x8_s(from, 96), w7 = v128.load8x8_s(from, 112);
-      let x = at;
-      for (let total = totals; total < end; total += 16) {
-        v128.store(total + sums, dot16(x, w0, w1, w2, w3, w4, w5, w6, w7));
-        x += 64;
-      }
-      w0 = v128.load8x8_s(from, 128), w1 = v128.load8x8_s(from, 144);
-      w2 = v128.load8x8_s(from, 160), w3 = v128.load8x8_s(from, 176);
-      w4 = v128.load8x8_s(from, 192), w5 = v128.load8x8_s(from, 208);
-      w6 = v128.load8x8_s(from, 224), w7 = v128.load8x8_s(from, 240);
-      const e = lowF16(scale, mask, bias);
-      for (let total = totals; total < end; total += 16) {
-        const s = i32x4.add(dot16(at + 32, w0, w1, w2, w3, w4, w5, w6, w7), v128.load(total + sums));
-        const product = f32x4.mul(f32x4.convert_i32x4_s(s), f32x4.mul(e, v128.load32_splat(dAt, 4)));
-        v128.store(total, f32x4.add(v128.load(total), product));
-        at += 64;
-        dAt += 8;
-      }
-      from += 256;
+      v128.store(e, lowF16(scale, mask, bias)); // through memory: see matmul-mxfp4-tile.ts
+      firstHalf(x, totals, sums, v128.load8x8_s(w), v128.load8x8_s(w, 16), v128.load8x8_s(w, 32), v128.load8x8_s(w, 48),
+        v128.load8x8_s(w, 64), v128.load8x8_s(w, 80), v128.load8x8_s(w, 96), v128.load8x8_s(w, 112));
+      secondHalf(x, dAt, v128.load(e), totals, sums, v128.load8x8_s(w, 128), v128.load8x8_s(w, 144), v128.load8x8_s(w, 160),
+        v128.load8x8_s(w, 176), v128.load8x8_s(w, 192), v128.load8x8_s(w, 208), v128.load8x8_s(w, 224), v128.load8x8_s(w, 240));
+      w += 256;
       scale += 16;
+      x += tokens << 6;
+      dAt += tokens << 3;
     }
-    for (let t = 0; t < tokens; t++) v128.store(y + ((t * stride) << 2) + (half << 4), v128.load(totals + (t << 4)));
+    storeTotals(totals, tokens, y + (half << 4), stride);
   }
 }

@@ -21,3 +21,10 @@ export function low(codes: v128, mask: v128): v128 {
 export function high(codes: v128, mask: v128): v128 {
   return v128.and(i16x8.shr_u(codes, 4), mask);
 }
+
+/** Bytes of a table, by codes below 16: relaxed SIMD spares the check of those above. */
+// @ts-ignore: decorator
+@inline
+export function lookUp(table: v128, codes: v128): v128 {
+  return ASC_FEATURE_RELAXED_SIMD ? i8x16.relaxed_swizzle(table, codes) : i8x16.swizzle(table, codes);
+}

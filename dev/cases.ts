@@ -113,7 +113,7 @@ export function quantised(
     const tileD = bench.allocate(tokens * blocks * 8);
     kernels["tile"]!(q, d, tokens, blocks, blockBytes, tileQ, tileD);
     const result = bench.allocate(tokens * rows * 4);
-    const totals = bench.allocate(tokens * 32);
+    const totals = bench.allocate(tokens * 32 + 272);
 
     return {
       bytes: (bytes + scaleBytes) * tokens,
@@ -134,10 +134,15 @@ export function quantised(
           [eight, bytes],
           [eightScales, scaleBytes],
         ],
+        "8 rows, in pairs": () => [
+          [eight, bytes],
+          [eightScales, scaleBytes],
+        ],
       }),
       arguments(order, [weights, weightScales]) {
         const inputs = tokens > 1 && order === "8 rows" ? [tileQ, tileD] : [q, d];
-        return [weights!, weightScales!, ...inputs, result, groups, blocks, tokens, rows, totals];
+        const product = [weights!, weightScales!, ...inputs, result, groups, blocks];
+        return order === "8 rows, in pairs" ? [...product, rows] : [...product, tokens, rows, totals];
       },
       result,
       expected() {

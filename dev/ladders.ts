@@ -71,8 +71,14 @@ export const LADDERS: readonly Ladder[] = [
       "2-four-by-four": "8 rows",
       "3-weights-in-registers": "8 rows",
       "4-int16-sums": "8 rows",
+      "5-through-memory": "8 rows",
     },
     prepare: quantised("mxfp4", 8, 0, -12, 32),
+  },
+  {
+    kernel: "mxfp4-int16-tile",
+    rungs: { "1-weights-in-registers": "8 rows", "2-through-memory": "8 rows" },
+    prepare: quantised("mxfp4", 16, 1, -3084, 32),
   },
   {
     kernel: "scores",

@@ -86,8 +86,10 @@ export interface MatmulJob {
   readonly arena: number;
   readonly weights: number;
   readonly scales: number;
-  /** The kernel for one token; the one for several is its neighbour. */
+  /** The kernel, how many tokens it takes at a time (all as a tile, or a few), and the one for those that are left over. */
   readonly kernel: KernelName;
+  readonly together: "tile" | 1 | 2 | 4;
+  readonly one: KernelName;
   /** Groups of 8 rows (quantised) or 16. */
   readonly groups: number;
   readonly groupRows: number;
@@ -121,6 +123,8 @@ export function matmulJob(j: MatmulJob): number[] {
     j.weights,
     j.scales,
     KERNEL_NAMES.indexOf(j.kernel),
+    j.together === "tile" ? 0 : j.together,
+    KERNEL_NAMES.indexOf(j.one),
     j.groups,
     j.groupRows,
     j.firstRow,
@@ -144,7 +148,7 @@ export function matmulJob(j: MatmulJob): number[] {
 /** Bytes of scratch that a matmul job needs for so many tokens. */
 export function matmulScratch(tokens: number, inputBytes: number, scaleBytes: number, rows: number): number {
   const padded = roundUp(inputBytes) + roundUp(scaleBytes);
-  return tokens * (2 * padded + 4 * rows + 32) + 512;
+  return tokens * (2 * padded + 4 * rows + 32) + 512; // the tile kernels have up to 272 of these
 }
 
 function roundUp(bytes: number): number {
@@ -156,30 +160,32 @@ function runMatmul({ jobs, arenas, index }: Thread, at: number): void {
   const there = arenas.get(jobs[at + 1]!)!;
   const weights = jobs[at + 2]!;
   const scales = jobs[at + 3]!;
-  const kernel = jobs[at + 4]!;
-  const groups = jobs[at + 5]!;
-  const groupRows = jobs[at + 6]!;
-  const firstRow = jobs[at + 7]!;
-  const rows = jobs[at + 8]!;
-  const inner = jobs[at + 9]!;
-  const inputs = jobs[at + 10]!;
-  const inputBytes = jobs[at + 11]!;
-  const inputScales = jobs[at + 12]!;
-  const scaleBytes = jobs[at + 13]!;
-  const tokens = jobs[at + 14]!;
-  const inputList = jobs[at + 15]!;
-  const outputList = jobs[at + 16]!;
-  const outputs = jobs[at + 17]!;
-  const outputBytes = jobs[at + 18]!;
-  const bias = jobs[at + 19]!;
-  const scratch = jobs[at + 20]! + index * jobs[at + 21]!;
+  const kernel = there.kernels[KERNEL_NAMES[jobs[at + 4]!]!];
+  const together = jobs[at + 5]!;
+  const one = there.kernels[KERNEL_NAMES[jobs[at + 6]!]!];
+  const groups = jobs[at + 7]!;
+  const groupRows = jobs[at + 8]!;
+  const firstRow = jobs[at + 9]!;
+  const rows = jobs[at + 10]!;
+  const inner = jobs[at + 11]!;
+  const inputs = jobs[at + 12]!;
+  const inputBytes = jobs[at + 13]!;
+  const inputScales = jobs[at + 14]!;
+  const scaleBytes = jobs[at + 15]!;
+  const tokens = jobs[at + 16]!;
+  const inputList = jobs[at + 17]!;
+  const outputList = jobs[at + 18]!;
+  const outputs = jobs[at + 19]!;
+  const outputBytes = jobs[at + 20]!;
+  const bias = jobs[at + 21]!;
+  const scratch = jobs[at + 22]! + index * jobs[at + 23]!;
 
   // the matrix's memory is another than the activations': inputs go there, outputs come back
   const x = scratch;
   const d = x + roundUp(tokens * inputBytes);
   const tileX = d + roundUp(tokens * scaleBytes);
-  const tileD = tileX + (scaleBytes > 0 && tokens > 1 ? roundUp(tokens * inputBytes) : 0);
-  const y = tileD + (scaleBytes > 0 && tokens > 1 ? roundUp(tokens * scaleBytes) : 0);
+  const tileD = tileX + (together === 0 ? roundUp(tokens * inputBytes) : 0);
+  const y = tileD + (together === 0 ? roundUp(tokens * scaleBytes) : 0);
   const width = groups * groupRows;
   const totals = y + tokens * width * 4;
 
@@ -196,19 +202,18 @@ function runMatmul({ jobs, arenas, index }: Thread, at: number): void {
     }
   }
 
-  const one = there.kernels[KERNEL_NAMES[kernel]!];
-  const several = there.kernels[KERNEL_NAMES[kernel + 1]!];
-  if (scaleBytes > 0) {
-    if (tokens === 1) one(weights, scales, x, d, y, groups, inner);
-    else {
-      there.kernels.tile(x, d, tokens, inner, inputBytes / inner, tileX, tileD);
-      several(weights, scales, tileX, tileD, y, groups, inner, tokens, width, totals);
-    }
+  if (together === 0) {
+    there.kernels.tile(x, d, tokens, inner, inputBytes / inner, tileX, tileD);
+    kernel(weights, scales, tileX, tileD, y, groups, inner, tokens, width, totals);
   } else {
-    let t = 0;
-    for (; t + 4 <= tokens; t += 4)
-      several(weights, x + t * inputBytes, y + t * width * 4, groups, inner, width);
-    for (; t < tokens; t++) one(weights, x + t * inputBytes, y + t * width * 4, groups, inner);
+    for (let t = 0; t < tokens; ) {
+      const left = tokens - t < together;
+      const matmul = left ? one : kernel;
+      const [from, to] = [x + t * inputBytes, y + t * width * 4];
+      if (scaleBytes > 0) matmul(weights, scales, from, d + t * scaleBytes, to, groups, inner, width);
+      else matmul(weights, from, to, groups, inner, width);
+      t += left ? 1 : together;
+    }
   }
 
   const targets = new Int32Array(home.memory.buffer, outputList, tokens);

@@ -1,7 +1,6 @@
 /** Products of matrices and activations: what is quantised, and how the work is cut into jobs. */
 import type { Dialect } from "../../numerics/dialects.ts";
-import { callJob, matmulJob, matmulScratch } from "./jobs.ts";
-import type { KernelName } from "./kernels.ts";
+import { callJob, type MatmulJob, matmulJob, matmulScratch } from "./jobs.ts";
 import type { Layout, Placed, SimdMatrix } from "./matrix.ts";
 import type { Quantised, SimdTensor } from "./tensor.ts";
 import type { Workspace } from "./workspace.ts";
@@ -18,6 +17,15 @@ export interface Product {
 /** Bytes of weights that make a job worth its while, and tokens that a tile kernel takes at a time. */
 const JOB_BYTES = 2 ** 19;
 const TILE = 64;
+/** Up to so many tokens, MXFP4 is faster two by two than in a tile. */
+const FEW = 4;
+
+/** Kernels (`jobs.ts`), and the form of activations that they want (`assembly/quantize.ts`). */
+interface Multiplication extends Pick<MatmulJob, "kernel" | "together" | "one"> {
+  readonly form: number;
+  readonly offset: number;
+  readonly factor: number;
+}
 
 export class Products {
   readonly #ws: Workspace;
@@ -32,11 +40,9 @@ export class Products {
   run(x: SimdTensor, matrix: SimdMatrix, products: readonly Product[], out: SimdTensor): void {
     const { layout } = matrix;
     const { groups, groupRows, groupBytes, scaleBytes, cols, rows } = layout;
-    const input = layout.quantised
-      ? this.#quantised(x, layout)
-      : { at: this.#ws.addressOf(x), rowBytes: cols * 4, scales: 0, rowScaleBytes: 0 };
-    const { kernel } = this.#kernelFor(layout);
     const cuts = products.map(({ placed, count }) => {
+      const multiplication = this.#multiplicationFor(layout, count);
+      const input = this.#inputOf(x, layout, multiplication);
       const tile = Math.min(TILE, count);
       // enough jobs for the threads to share evenly, but none so small that fetching its input would show
       const tiles = Math.ceil(count / tile);
@@ -45,12 +51,13 @@ export class Products {
       const step = Math.ceil(groups / Math.max(1, parts));
       // all areas ahead of all jobs: one that grew after a job was made could lie across that job's
       placed.arena.scratch(matmulScratch(tile, input.rowBytes, input.rowScaleBytes, step * groupRows));
-      return { tile, step };
+      return { multiplication, input, tile, step };
     });
     const jobs: number[][] = [];
     for (const [i, { placed, inputs, outputs, count: slots, bias }] of products.entries()) {
       const { arena, at, scales } = placed;
-      const { tile, step } = cuts[i]!;
+      const { multiplication, input, tile, step } = cuts[i]!;
+      const { kernel, together, one } = multiplication;
       for (let first = 0; first < slots; first += tile) {
         for (let group = 0; group < groups; group += step) {
           const count = Math.min(step, groups - group);
@@ -60,6 +67,8 @@ export class Products {
               weights: at + group * groupBytes,
               scales: scales + group * scaleBytes,
               kernel,
+              together,
+              one,
               groups: count,
               groupRows,
               firstRow: group * groupRows,
@@ -86,27 +95,53 @@ export class Products {
     this.#ws.run(jobs, (tokens * rows * cols) / 8);
   }
 
-  /** Which kernel multiplies such a matrix, and the form of activations that it wants (`assembly/quantize.ts`). */
-  #kernelFor({ encoding }: Layout): { kernel: KernelName; form: number; offset: number; factor: number } {
+  /** Which kernels multiply so many tokens by such a matrix. */
+  #multiplicationFor({ encoding }: Layout, tokens: number): Multiplication {
     switch (encoding) {
       case "f32":
       case "bf16":
-        return { kernel: `matmul_${encoding}`, form: 0, offset: 0, factor: 0 };
-      case "q8_0":
-        return { kernel: "matmul_q8_0_int16", form: 1, offset: 0, factor: 1 };
+        return {
+          kernel: `matmul_${encoding}_4`,
+          together: 4,
+          one: `matmul_${encoding}`,
+          form: 0,
+          offset: 0,
+          factor: 1,
+        };
+      case "q8_0": {
+        const one = "matmul_q8_0_int16";
+        const rest = { one, form: 1, offset: 0, factor: 1 } as const;
+        if (tokens === 1) return { kernel: one, together: 1, ...rest };
+        return { kernel: "matmul_q8_0_int16_tile", together: "tile", ...rest };
+      }
       case "mxfp4":
-        // the doubled FP4 values are halved here; what the offsets undo stands in the kernels
-        if (!this.#ws.pool.kernels.relaxed)
-          return { kernel: "matmul_mxfp4_baseline", form: 1, offset: -3084, factor: 0.5 };
-        return this.#dialect.activationBits === 8
-          ? { kernel: "matmul_mxfp4_int8", form: 0, offset: -12, factor: 0.5 }
-          : { kernel: "matmul_mxfp4_int16", form: 2, offset: -12, factor: 0.5 };
+        return this.#mxfp4(tokens);
     }
   }
 
+  /** The doubled FP4 values are halved by `factor`; what the offsets undo stands in the kernels. */
+  #mxfp4(tokens: number): Multiplication {
+    const asInt16 = { form: 1, offset: -3084, factor: 0.5 } as const;
+    if (!this.#ws.pool.kernels.relaxed) {
+      const one = "matmul_mxfp4_baseline";
+      if (tokens === 1) return { kernel: one, together: 1, one, ...asInt16 };
+      return { kernel: "matmul_mxfp4_tile", together: "tile", one, ...asInt16 };
+    }
+    const bits = this.#dialect.activationBits === 8 ? 8 : 16;
+    const one = `matmul_mxfp4_int${bits}` as const;
+    const asBytes = { form: bits === 8 ? 0 : 2, offset: -12, factor: 0.5 } as const;
+    if (tokens <= FEW) return { kernel: `${one}_2`, together: 2, one, ...asBytes };
+    if (bits === 8) return { kernel: "matmul_mxfp4_int8_tile", together: "tile", one, ...asBytes };
+    return { kernel: "matmul_mxfp4_tile", together: "tile", one, ...asInt16 };
+  }
+
+  #inputOf(x: SimdTensor, layout: Layout, multiplication: Multiplication): Quantised {
+    if (layout.quantised) return this.#quantised(x, layout, multiplication);
+    return { at: this.#ws.addressOf(x), rowBytes: layout.cols * 4, scales: 0, rowScaleBytes: 0 };
+  }
+
   /** The activations in the form that a layout's kernel wants, made once for all who want it. */
-  #quantised(x: SimdTensor, layout: Layout): Quantised {
-    const { form, offset, factor } = this.#kernelFor(layout);
+  #quantised(x: SimdTensor, layout: Layout, { form, offset, factor }: Multiplication): Quantised {
     const key = `${form} ${offset}`;
     const found = x.quantised.get(key);
     if (found) return found;

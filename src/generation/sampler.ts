@@ -62,31 +62,82 @@ export function draw(
   if (temperature < 1e-6 || topK === 1 || max === Number.POSITIVE_INFINITY) return { id: best };
 
   const weights = weightsOf(logits.length);
-  let total = 0;
-  for (let id = 0; id < weights.length; id++) {
-    const weight = exp((logits[id]! - max) / temperature); // the most probable token's is 1
-    weights[id] = weight;
-    total += weight;
-  }
+  let total = weigh(logits, max, temperature, weights);
   const softmax = temperature === 1 ? { softmax: { max, logSum: log(total) } } : {};
   const u = uniform(seed, position);
   if (topK === 0 && topP === 1 && minP === 0) return { id: drawFrom(weights, u * total), ...softmax };
 
-  // a token below this could not be in the nucleus: all of them together hold less than 1 − topP
-  const floor = topP < 1 && topK === 0 ? ((1 - topP) / logits.length) * total : 0;
-  let candidates: Candidate[] = [];
-  for (const [id, weight] of weights.entries()) {
-    if (weight > 0 && weight >= floor) candidates.push({ id, weight });
+  // a little more than topP, since sums in another order differ in their last digits
+  const mass = topP * total * (1 + 2 ** -30);
+  const sorted = largest(weights, (floor, count, sum) =>
+    topK > 0 ? count >= topK : sum >= mass || floor <= minP,
+  );
+  let kept = topK > 0 ? Math.min(topK, sorted.length) : sorted.length;
+  if (kept < sorted.length) total = sum(sorted, kept);
+  if (topP < 1) kept = nucleus(sorted, kept, topP * total);
+  while (sorted[kept - 1]! < minP) kept--;
+  const drawn = drawFrom(sorted.subarray(0, kept), u * sum(sorted, kept));
+  return { id: tokenAt(drawn, sorted, weights), ...softmax };
+}
+
+/**
+ * The largest weights, in descending order: those above a floor that is low enough, for to sort them all takes long.
+ *
+ * @param enough asked for ever lower floors, with the number of weights that reach them, and their sum
+ */
+function largest(
+  weights: Float64Array,
+  enough: (floor: number, count: number, sum: number) => boolean,
+): Float64Array {
+  let floor = 1 / 16;
+  for (; floor > 0; floor *= floor) {
+    let [count, sum] = [0, 0];
+    for (let id = 0; id < weights.length; id++) {
+      if (weights[id]! < floor) continue;
+      count++;
+      sum += weights[id]!;
+    }
+    if (enough(floor, count, sum)) break;
   }
-  candidates.sort((a, b) => b.weight - a.weight || a.id - b.id);
-  if (topK > 0 && topK < candidates.length) {
-    candidates.length = topK;
-    total = sum(candidates);
+  return weights
+    .filter((weight) => weight > 0 && weight >= floor)
+    .sort()
+    .reverse();
+}
+
+function sum(weights: Float64Array, count: number): number {
+  let total = 0;
+  for (let i = 0; i < count; i++) total += weights[i]!;
+  return total;
+}
+
+/** How many of the largest weights it takes to reach `target`, of `kept` that there are. */
+function nucleus(sorted: Float64Array, kept: number, target: number): number {
+  let reached = 0;
+  for (let i = 0; i < kept; i++) {
+    reached += sorted[i]!;
+    if (reached >= target) return i + 1;
   }
-  if (topP < 1) candidates = nucleus(candidates, topP * total);
-  candidates = candidates.filter(({ weight }) => weight >= minP);
-  const kept = Float64Array.from(candidates, ({ weight }) => weight);
-  return { id: candidates[drawFrom(kept, u * sum(candidates))]!.id, ...softmax };
+  return kept;
+}
+
+/** The token whose weight stands at a place of the sorted ones: of equal weights, the lowest id comes first. */
+function tokenAt(place: number, sorted: Float64Array, weights: Float64Array): number {
+  const weight = sorted[place]!;
+  let id = weights.indexOf(weight);
+  for (let i = sorted.indexOf(weight); i < place; i++) id = weights.indexOf(weight, id + 1);
+  return id;
+}
+
+/** exp((logit − max) / temperature) of each token, so that the most probable one's is 1; returns their sum. */
+function weigh(logits: ArrayLike<number>, max: number, temperature: number, weights: Float64Array): number {
+  let total = 0;
+  for (let id = 0; id < weights.length; id++) {
+    const weight = exp((logits[id]! - max) / temperature);
+    weights[id] = weight;
+    total += weight;
+  }
+  return total;
 }
 
 /** Room for a number a token, the same at each draw: there are two hundred thousand. */
@@ -99,10 +150,12 @@ let room = new Float64Array();
 /** Index of the largest logit, the lowest on ties. */
 export function argmax(logits: ArrayLike<number>): number {
   let best = -1;
+  let max = Number.NEGATIVE_INFINITY;
   for (let id = 0; id < logits.length; id++) {
     const logit = logits[id]!;
+    if (logit <= max) continue;
     if (Number.isNaN(logit)) throw new UsageError("logit is not a number", { where: `token id ${id}` });
-    if (logit > (best < 0 ? Number.NEGATIVE_INFINITY : logits[best]!)) best = id;
+    [best, max] = [id, logit];
   }
   if (best < 0) throw new UsageError("no token is allowed: all logits are −∞");
   return best;
@@ -137,22 +190,6 @@ function softmaxOf(logits: ArrayLike<number>): Softmax {
   return { max, logSum: log(total) };
 }
 
-interface Candidate {
-  readonly id: number;
-  /** Not normalised: the most probable token's is 1. */
-  readonly weight: number;
-}
-
-/** The shortest prefix whose weights reach `target`. */
-function nucleus(sorted: Candidate[], target: number): Candidate[] {
-  let reached = 0;
-  const end = sorted.findIndex(({ weight }) => {
-    reached += weight;
-    return reached >= target;
-  });
-  return end < 0 ? sorted : sorted.slice(0, end + 1);
-}
-
 /** The first index up to which the weights add up to more than `target`, or the last one that weighs anything. */
 function drawFrom(weights: Float64Array, target: number): number {
   let reached = 0;
@@ -164,10 +201,6 @@ function drawFrom(weights: Float64Array, target: number): number {
     last = i;
   }
   return last;
-}
-
-function sum(candidates: readonly Candidate[]): number {
-  return candidates.reduce((total, { weight }) => total + weight, 0);
 }
 
 function checkRange(name: string, value: number, holds: boolean, expected: string): void {

@@ -13,11 +13,15 @@
 const f64 = new Float64Array(1);
 const words = new Uint32Array(f64.buffer); // little endian, as every JavaScript engine's typed arrays in use
 
-/** 2^k for −1022 ≤ k ≤ 1023. */
+/** 2^k for −1022 ≤ k ≤ 1023, at k + 1022. */
+const POWERS_OF_TWO = new Float64Array(2046);
+for (let k = 0, power = 1; k <= 1023; k++, power *= 2) {
+  POWERS_OF_TWO[1022 + k] = power;
+  if (k < 1023) POWERS_OF_TWO[1022 - k] = 1 / power;
+}
+
 function powerOfTwo(k: number): number {
-  words[0] = 0;
-  words[1] = (k + 1023) << 20;
-  return f64[0]!;
+  return POWERS_OF_TWO[(k | 0) + 1022]!;
 }
 
 const LN2_HIGH = 6.9314718036912381649e-1; // the upper 33 bits of ln 2: k · LN2_HIGH is exact
@@ -26,14 +30,21 @@ const INVERSE_LN2 = Math.LOG2E;
 
 /** e^x. Overflows to ∞ above 709.78, underflows gradually to 0. */
 export function exp(x: number): number {
-  if (!(x > -745.2)) return Number.isNaN(x) ? Number.NaN : 0;
-  if (x > 709.782712893384) return Number.POSITIVE_INFINITY;
-  // x = k·ln2 + r with |r| ≤ ln2/2, r kept as high − low
-  const k = Math.floor(x * INVERSE_LN2 + 0.5);
+  if (!(x > -707 && x < 709)) return expAtEdges(x);
+  const k = exponent(x);
+  return fraction(x, k) * powerOfTwo(k);
+}
+
+/** x = k·ln2 + r with |r| ≤ ln2/2. */
+function exponent(x: number): number {
+  return Math.floor(x * INVERSE_LN2 + 0.5);
+}
+
+/** e^r by its continued-fraction-like rational approximation (a Remez polynomial in r²). */
+function fraction(x: number, k: number): number {
   const high = x - k * LN2_HIGH;
   const low = k * LN2_LOW;
   const r = high - low;
-  // e^r by its continued-fraction-like rational approximation (a Remez polynomial in r²)
   const t = r * r;
   const c =
     r -
@@ -43,9 +54,16 @@ export function exp(x: number): number {
           (-2.77777777770155933842e-3 +
             t *
               (6.61375632143793436117e-5 + t * (-1.6533902205465251539e-6 + t * 4.13813679705723846039e-8))));
-  const y = 1 - (low - (r * c) / (2 - c) - high);
-  if (k > 1023) return y * 2 * powerOfTwo(k - 1);
-  return k >= -1021 ? y * powerOfTwo(k) : y * powerOfTwo(k + 1000) * powerOfTwo(-1000);
+  return 1 - (low - (r * c) / (2 - c) - high);
+}
+
+/** Results that are subnormal, 0 or ∞, or nearly so: 2^k may be out of range. */
+function expAtEdges(x: number): number {
+  if (!(x > -745.2)) return Number.isNaN(x) ? Number.NaN : 0;
+  if (x > 709.782712893384) return Number.POSITIVE_INFINITY;
+  const k = exponent(x);
+  const y = fraction(x, k);
+  return k > 0 ? y * 2 * powerOfTwo(k - 1) : y * powerOfTwo(k + 1000) * powerOfTwo(-1000);
 }
 
 /** Natural logarithm. log(0) = −∞; of a negative number NaN. */

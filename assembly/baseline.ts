@@ -1,5 +1,6 @@
 export * from "./attention";
 export * from "./elementwise";
+export * from "./exponentials";
 export * from "./matmul-f32";
 export { matmul_mxfp4_baseline } from "./matmul-mxfp4-baseline";
 export { matmul_mxfp4_tile } from "./matmul-mxfp4-tile";

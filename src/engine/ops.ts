@@ -105,6 +105,9 @@ export interface Ops {
   /** The values of a tensor, copied out, for hooks and samplers. */
   read(x: Tensor): HostTensor;
 
+  /** Of logits [1, vocab], ahead of a draw; good until the next operation. */
+  exponentials(logits: Tensor, temperature: number): Exponentials;
+
   /** A tensor from plain numbers, rounded as activations are (int32 ones are ids). */
   write(x: HostTensor): Tensor;
 
@@ -149,6 +152,14 @@ export interface AttentionSpan {
 export interface RopeTable {
   readonly cos: Float64Array;
   readonly sin: Float64Array;
+}
+
+/** exp((logit − max) / temperature) of each token, so that the most probable one's is 1, and their sum (`numerics/exponentials.ts`). */
+export interface Exponentials {
+  /** NaN if a logit is; −∞ if all are. Then, and where it is ∞, the rest means nothing. */
+  readonly max: number;
+  readonly weights: Float64Array;
+  readonly total: number;
 }
 
 /** A tensor as plain numbers: Float64Array in the f64 dialect, Int32Array for ids, Float32Array otherwise. */

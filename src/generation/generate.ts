@@ -1,10 +1,10 @@
-import type { Tensor } from "../engine/ops.ts";
+import type { Exponentials, Tensor } from "../engine/ops.ts";
 import { UsageError } from "../errors.ts";
 import type { Hooks } from "../model/hooks.ts";
 import type { KvCache } from "../model/kv-cache.ts";
 import type { Transformer } from "../model/transformer.ts";
 import type { Tokenizer } from "../tokenizer/index.ts";
-import { draw, logProbabilities, type SamplingOptions, type TokenProbability } from "./sampler.ts";
+import { draw, logProbabilities, type SamplingOptions, softmaxOf, type TokenProbability } from "./sampler.ts";
 import { StopStrings } from "./stop-strings.ts";
 
 type Logits = Float32Array | Float64Array;
@@ -46,6 +46,12 @@ export interface GeneratedToken extends TokenProbability {
   readonly topLogprobs: readonly TokenProbability[];
   /** Set on the last token: a stop token or string, or the limit. */
   readonly finishReason?: FinishReason;
+}
+
+interface Choice {
+  readonly id: number;
+  readonly logprob: number;
+  readonly top: readonly TokenProbability[];
 }
 
 /** What a sampler of the caller's chose, if it was free to. */
@@ -105,31 +111,37 @@ export async function* generate(
   const stopStrings = new StopStrings(stop);
   const decoder = tokenizer?.stream();
 
-  // what `forward` returns is good until the next pass, perhaps another sequence's: it is read at once
-  const read = (logits: Tensor): Logits => ops.read(logits).data as Logits;
+  /** The token at a position. Logits are good until the next pass, perhaps another sequence's: they are used at once. */
+  const choose = (logits: Tensor, position: number): Choice => {
+    const row = ops.read(logits).data as Logits;
+    const weigh = (temperature: number): Exponentials => ops.exponentials(logits, temperature);
+    const { adjustLogits, sampler, topLogprobs = 0 } = options;
+    const adjusted = adjustLogits || sampler ? row.slice() : row;
+    adjustLogits?.(adjusted, position);
+    const { id, softmax } = sampler
+      ? { id: chosenBy(sampler, adjusted, position), softmax: undefined }
+      : draw(adjusted, position, options, adjusted === row ? weigh : undefined);
+    const known = adjusted === row ? softmax : undefined;
+    return { id, ...logProbabilities(row, id, topLogprobs, known ?? softmaxOf(weigh(1))) };
+  };
+
   const start = cache.length;
   options.onReuse?.(start);
   const cuts = [...(options.checkpoints ?? []), prefill].toSorted((a, b) => a - b);
-  let row: Logits | undefined;
+  let choice: Choice | undefined;
   do {
     const at = cache.length;
     const most = at + (chunkSize ?? transformer.chunkSize(cache));
     const to = Math.min(most, cuts.find((cut) => cut > at) ?? prefill);
-    row = read(await transformer.forward(prompt.slice(at - start, to - start), cache, pass));
+    const logits = await transformer.forward(prompt.slice(at - start, to - start), cache, pass);
+    if (to === prefill) choice = choose(logits, prefill);
     if (options.checkpoints?.includes(to)) await cache.checkpoint();
     options.onPrefill?.(to - start, prompt.length);
-  } while (cache.length < prefill);
+  } while (choice === undefined);
 
   for (let position = prefill; ; position++) {
     signal?.throwIfAborted();
-    const adjusted = options.adjustLogits || options.sampler ? row.slice() : row;
-    options.adjustLogits?.(adjusted, position);
-    const { id, softmax } = options.sampler
-      ? { id: chosenBy(options.sampler, adjusted, position), softmax: undefined }
-      : draw(adjusted, position, options);
-    const known = adjusted === row ? softmax : undefined;
-    const { logprob, top } = logProbabilities(row, id, options.topLogprobs ?? 0, known);
-
+    const { id, logprob, top } = choice;
     const isStop = stopIds.has(id);
     let text = isStop || !decoder ? "" : stopStrings.push(decoder.push(id));
     const finishReason = isStop || stopStrings.found ? "stop" : position + 1 >= end ? "length" : undefined;
@@ -137,6 +149,6 @@ export async function* generate(
       text += stopStrings.push(decoder.end()) + stopStrings.end();
     yield { id, text, logprob, topLogprobs: top, position, ...(finishReason && { finishReason }) };
     if (finishReason) return;
-    row = read(await transformer.forward([id], cache, pass));
+    choice = choose(await transformer.forward([id], cache, pass), position + 1);
   }
 }

@@ -1,5 +1,7 @@
+import type { Exponentials } from "../engine/ops.ts";
 import { UsageError } from "../errors.ts";
-import { exp, log } from "../numerics/elementary.ts";
+import { log } from "../numerics/elementary.ts";
+import { exponentials } from "../numerics/exponentials.ts";
 import { uniform } from "./random.ts";
 
 export interface SamplingOptions {
@@ -38,11 +40,16 @@ interface Softmax {
   readonly logSum: number;
 }
 
-/** As {@link sample}; the softmax too where the draw has computed it. */
+/**
+ * As {@link sample}; the softmax too where the draw has computed it.
+ *
+ * @param weigh computes the logits' exponentials; an engine does it faster
+ */
 export function draw(
   logits: ArrayLike<number>,
   position: number,
   options: SamplingOptions,
+  weigh: (temperature: number) => Exponentials = (temperature) => exponentialsOf(logits, temperature),
 ): { id: number; softmax?: Softmax } {
   const { temperature = 0, topK = 0, topP = 1, minP = 0, seed = 0 } = options;
   checkRange(
@@ -56,14 +63,15 @@ export function draw(
   checkRange("minP", minP, minP >= 0 && minP <= 1, "0 to 1");
   checkRange("seed", seed, Number.isSafeInteger(seed), "a safe integer");
 
-  const best = argmax(logits);
-  const max = logits[best]!;
-  // so low a temperature that dividing by it would overflow is greedy too; a logit of ∞ forces its token
-  if (temperature < 1e-6 || topK === 1 || max === Number.POSITIVE_INFINITY) return { id: best };
+  // so low a temperature that dividing by it would overflow is greedy too
+  if (temperature < 1e-6 || topK === 1) return { id: argmax(logits) };
+  const exponentials = weigh(temperature);
+  const { max, weights } = exponentials;
+  // a logit of ∞ forces its token; others than numbers are an error
+  if (!Number.isFinite(max)) return { id: argmax(logits) };
 
-  const weights = weightsOf(logits.length);
-  let total = weigh(logits, max, temperature, weights);
-  const softmax = temperature === 1 ? { softmax: { max, logSum: log(total) } } : {};
+  let { total } = exponentials;
+  const softmax = temperature === 1 ? { softmax: softmaxOf(exponentials) } : {};
   const u = uniform(seed, position);
   if (topK === 0 && topP === 1 && minP === 0) return { id: drawFrom(weights, u * total), ...softmax };
 
@@ -129,21 +137,11 @@ function tokenAt(place: number, sorted: Float64Array, weights: Float64Array): nu
   return id;
 }
 
-/** exp((logit − max) / temperature) of each token, so that the most probable one's is 1; returns their sum. */
-function weigh(logits: ArrayLike<number>, max: number, temperature: number, weights: Float64Array): number {
-  let total = 0;
-  for (let id = 0; id < weights.length; id++) {
-    const weight = exp((logits[id]! - max) / temperature);
-    weights[id] = weight;
-    total += weight;
-  }
-  return total;
-}
-
-/** Room for a number a token, the same at each draw: there are two hundred thousand. */
-function weightsOf(vocabSize: number): Float64Array {
-  if (room.length !== vocabSize) room = new Float64Array(vocabSize);
-  return room;
+/** In plain JavaScript. The weights lie where those of the next call will: there are two hundred thousand. */
+export function exponentialsOf(logits: ArrayLike<number>, temperature: number): Exponentials {
+  if (room.length !== logits.length) room = new Float64Array(logits.length);
+  const max = logits[argmax(logits)]!;
+  return { max, weights: room, total: exponentials(logits, max, temperature, room) };
 }
 let room = new Float64Array();
 
@@ -170,7 +168,7 @@ export function logProbabilities(
   logits: ArrayLike<number>,
   chosen: number,
   count: number,
-  { max, logSum }: Softmax = softmaxOf(logits),
+  { max, logSum }: Softmax = softmaxOf(exponentialsOf(logits, 1)),
 ): { logprob: number; top: TokenProbability[] } {
   const top: TokenProbability[] = [];
   for (let id = 0; count > 0 && id < logits.length; id++) {
@@ -183,10 +181,7 @@ export function logProbabilities(
   return { logprob: logits[chosen]! - max - logSum, top };
 }
 
-function softmaxOf(logits: ArrayLike<number>): Softmax {
-  const max = logits[argmax(logits)]!;
-  let total = 0;
-  for (let id = 0; id < logits.length; id++) total += exp(logits[id]! - max);
+export function softmaxOf({ max, total }: Exponentials): Softmax {
   return { max, logSum: log(total) };
 }
 

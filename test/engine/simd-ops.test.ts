@@ -205,6 +205,17 @@ describe.each([
       });
     });
 
+    test("exponentials of logits, in threads and with what is left over", async () => {
+      await property(async (ops, values, seed) => {
+        const vocab = seed % 3 === 0 ? 16380 + (seed % 17000) : 1 + (seed % 99);
+        const data = scattered(values, vocab, seed);
+        const temperature = 10 ** ((seed % 7) - 3);
+        const { max, weights, total } = ops.exponentials(ops.write({ shape: [1, vocab], data }), temperature);
+        const found = Number.isFinite(max) ? [max, total, ...weights] : [max];
+        return [{ shape: [found.length], data: Float64Array.from(found) }];
+      });
+    });
+
     test("attention, with values of any kind", async () => {
       await property(async (ops, values, seed) => {
         const [kvHeads, group, headDim, window] = [

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { Model } from "../../src/generation/model.ts";
+import { exponentialsOf } from "../../src/generation/sampler.ts";
 import { stopIds } from "../../src/harmony/index.ts";
 import { loadTokenizer, type Tokenizer } from "../../src/tokenizer/index.ts";
 import { TINY } from "./random-model.ts";
@@ -44,7 +45,7 @@ export function scriptedModel(completions: readonly string[], maxContextLength =
   }
   const transformer = {
     config,
-    ops: { read: (logits: unknown) => ({ data: logits }) },
+    ops: { read: (logits: unknown) => ({ data: logits }), exponentials: exponentialsOf },
     createCache: () => new Cache(),
     chunkSize: () => 512,
     async forward(ids: number[], cache: Cache, { signal }: { signal?: AbortSignal }): Promise<Float32Array> {

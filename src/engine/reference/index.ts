@@ -1,8 +1,18 @@
 import type { WeightSource } from "../../checkpoint/weights.ts";
 import { UsageError } from "../../errors.ts";
 import { DIALECTS, type Dialect, type DialectName } from "../../numerics/dialects.ts";
+import { exponentials } from "../../numerics/exponentials.ts";
 import { roundToBfloat16 } from "../../numerics/float.ts";
-import type { AttentionSpan, HostTensor, Ops, Ring, RopeTable, Tensor, Weight } from "../ops.ts";
+import type {
+  AttentionSpan,
+  Exponentials,
+  HostTensor,
+  Ops,
+  Ring,
+  RopeTable,
+  Tensor,
+  Weight,
+} from "../ops.ts";
 import { context, keysOf, scores, sinkSoftmax } from "./attention.ts";
 import * as float32 from "./attention-float32.ts";
 import { rmsNorm, rotate, softmax, swiglu, weightedSum } from "./elementwise.ts";
@@ -211,6 +221,13 @@ export class ReferenceEngine implements Ops {
 
   read(x: Tensor): HostTensor {
     return toHost(x, this.dialect.name === "f64");
+  }
+
+  exponentials(logits: Tensor, temperature: number): Exponentials {
+    const values = valuesOf(logits);
+    const max = values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+    const weights = new Float64Array(values.length);
+    return { max, weights, total: exponentials(values, max, temperature, weights) };
   }
 
   write({ shape, data }: HostTensor): Tensor {

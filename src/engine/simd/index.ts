@@ -1,7 +1,17 @@
 import type { WeightRole, WeightSource } from "../../checkpoint/weights.ts";
 import { UsageError } from "../../errors.ts";
 import { DIALECTS, type Dialect } from "../../numerics/dialects.ts";
-import type { AttentionSpan, HostTensor, Ops, Ring, RopeTable, Tensor, Weight } from "../ops.ts";
+import { CHUNK } from "../../numerics/exponentials.ts";
+import type {
+  AttentionSpan,
+  Exponentials,
+  HostTensor,
+  Ops,
+  Ring,
+  RopeTable,
+  Tensor,
+  Weight,
+} from "../ops.ts";
 import { dequantize } from "../reference/dequantize.ts";
 import { softmax } from "../reference/elementwise.ts";
 import { topK } from "../reference/topk.ts";
@@ -48,6 +58,7 @@ export class SimdEngine implements Ops {
   readonly #products: Products;
   readonly #attention: Attention;
   readonly #experts: ExpertCache | undefined;
+  #room: { length: number; bytes: number; at: number } | undefined;
 
   private constructor(dialect: Dialect, workspace: Workspace, { kvCache = "f32", memory }: SimdOptions) {
     this.dialect = dialect;
@@ -234,7 +245,7 @@ export class SimdEngine implements Ops {
 
   topK(x: Tensor, k: number): Tensor {
     const n = x.shape.at(-1)!;
-    const values = Float64Array.from(this.#ws.valuesOf(x as SimdTensor));
+    const values = new Float64Array(this.#ws.valuesOf(x));
     const T = x.shape[0]!;
     const rows = Array.from({ length: T }, (_, t) => topK(values.subarray(t * n, (t + 1) * n), k));
     return this.#ws.create([T, k], Int32Array.from(rows.flat()));
@@ -254,7 +265,7 @@ export class SimdEngine implements Ops {
   }
 
   softmax(x: Tensor): Tensor {
-    const values = Float64Array.from(this.#ws.valuesOf(x as SimdTensor));
+    const values = new Float64Array(this.#ws.valuesOf(x));
     const out = this.#ws.create(x.shape);
     this.#ws.valuesOf(out).set(softmax(values, x.shape.at(-1)!, this.dialect));
     return out;
@@ -346,11 +357,50 @@ export class SimdEngine implements Ops {
 
   read(x: Tensor): HostTensor {
     if (isLazy(x)) {
-      return { shape: x.shape, data: Float32Array.from(this.#ws.valuesOf(this.#attention.read(x))) };
+      return { shape: x.shape, data: this.#ws.valuesOf(this.#attention.read(x)).slice() };
     }
     const tensor = x as SimdTensor;
     if (tensor.ids) return { shape: x.shape, data: tensor.ids.slice() };
-    return { shape: x.shape, data: Float32Array.from(this.#ws.valuesOf(tensor)) };
+    return { shape: x.shape, data: this.#ws.valuesOf(tensor).slice() };
+  }
+
+  exponentials(logits: Tensor, temperature: number): Exponentials {
+    const { length } = logits as SimdTensor;
+    const from = this.#ws.addressOf(logits);
+    const chunks = Math.ceil(length / CHUNK);
+    const { at, sums } = this.#roomFor(length, chunks);
+    this.#ws.run([callJob(0, "highest", from, length, sums)], length);
+    const max = this.#ws.floats(sums, 1)[0]!;
+    const jobs = Array.from({ length: chunks }, (_, i) => {
+      const first = i * CHUNK;
+      const count = Math.min(CHUNK, length - first);
+      return callJob(
+        0,
+        "exponentials",
+        from + first * 4,
+        count,
+        max,
+        temperature,
+        at + first * 8,
+        sums + i * 8,
+      );
+    });
+    this.#ws.run(jobs, length * 8);
+    const doubles = (at: number, count: number): Float64Array =>
+      new Float64Array(this.#ws.arenas.home.buffer, at, count);
+    return { max, weights: doubles(at, length), total: doubles(sums, chunks).reduce((a, b) => a + b, 0) };
+  }
+
+  /** Room for the exponentials of one row of logits, and for their chunks' sums: the same each time. */
+  #roomFor(length: number, chunks: number): { at: number; sums: number } {
+    if (this.#room?.length !== length) {
+      const { home } = this.#ws.arenas;
+      if (this.#room) home.free(this.#room.at, this.#room.bytes);
+      const bytes = (length + chunks) * 8;
+      this.#room = { length, bytes, at: this.#ws.arenas.allocateAtHome(bytes) };
+    }
+    const { at } = this.#room;
+    return { at, sums: at + length * 8 };
   }
 
   write({ shape, data }: HostTensor): Tensor {

@@ -12,6 +12,8 @@ export const KERNEL_NAMES = [
   "add",
   "context_bf16",
   "context_f32",
+  "exponentials",
+  "highest",
   "matmul_bf16",
   "matmul_bf16_4",
   "matmul_f32",

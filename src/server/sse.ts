@@ -93,9 +93,8 @@ export function sseResponse(
 
 /** The wire form. JSON has no line breaks of its own; a string's are split over several data lines. */
 export function eventText({ event, data }: ServerSentEvent): string {
-  const text = typeof data === "string" ? data : JSON.stringify(data);
-  const lines = text.split(/\r\n|\r|\n/).map((line) => `data: ${line}\n`);
-  return `${event === undefined ? "" : `event: ${event}\n`}${lines.join("")}\n`;
+  const lines = typeof data === "string" ? data.split(/\r\n|\r|\n/) : [JSON.stringify(data)];
+  return `${event === undefined ? "" : `event: ${event}\n`}${lines.map((line) => `data: ${line}\n`).join("")}\n`;
 }
 
 /** A failed stream of completions ends in the error object, which OpenAI's clients raise. */

@@ -1,7 +1,14 @@
 /** Indices of the k largest values in descending order, ties by lower index. */
 export function topK(values: Float64Array, k: number): number[] {
-  const order = Array.from(values, (_, i) => i);
-  return order.sort((a, b) => values[b]! - values[a]! || a - b).slice(0, k);
+  const best: number[] = [];
+  for (let i = 0; i < values.length; i++) {
+    let place = best.length;
+    while (place > 0 && values[i]! > values[best[place - 1]!]!) place--;
+    if (place >= k) continue;
+    best.splice(place, 0, i);
+    if (best.length > k) best.pop();
+  }
+  return best;
 }
 
 /**

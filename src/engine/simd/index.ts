@@ -158,7 +158,7 @@ export class SimdEngine implements Ops {
     const matrix = weight as SimdMatrix;
     const T = rowsOf(x.shape);
     const out = this.#ws.create([...x.shape.slice(0, -1), matrix.rows]);
-    const list = this.#ws.list(Int32Array.from({ length: T }, (_, t) => t));
+    const list = this.#ws.firstRows(T);
     const product = {
       placed: matrix.placed[0]!,
       inputs: list,
@@ -247,8 +247,9 @@ export class SimdEngine implements Ops {
     const n = x.shape.at(-1)!;
     const values = new Float64Array(this.#ws.valuesOf(x));
     const T = x.shape[0]!;
-    const rows = Array.from({ length: T }, (_, t) => topK(values.subarray(t * n, (t + 1) * n), k));
-    return this.#ws.create([T, k], Int32Array.from(rows.flat()));
+    const ids = new Int32Array(T * k);
+    for (let t = 0; t < T; t++) ids.set(topK(values.subarray(t * n, (t + 1) * n), k), t * k);
+    return this.#ws.create([T, k], ids);
   }
 
   gather(x: Tensor, ids: Tensor): Tensor {
@@ -293,9 +294,8 @@ export class SimdEngine implements Ops {
     for await (const group of groups) {
       const products = group.map((expert): Product => {
         const slots = slotsOf.get(expert)!;
-        const outputs = this.#ws.list(Int32Array.from(slots));
-        const inputs =
-          perToken === 1 ? this.#ws.list(Int32Array.from(slots, (slot) => Math.floor(slot / k))) : outputs;
+        const outputs = this.#ws.list(slots);
+        const inputs = perToken === 1 ? this.#ws.list(slots.map((slot) => Math.floor(slot / k))) : outputs;
         return {
           placed: matrix.placed[expert]!,
           inputs,

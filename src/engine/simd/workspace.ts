@@ -15,6 +15,7 @@ export class Workspace {
   readonly arenas: Arenas;
   readonly activations: Activations;
   #lastYield = performance.now();
+  #rows = { at: 0, count: 0 };
 
   private constructor(pool: Pool, arenas: Arenas) {
     this.pool = pool;
@@ -46,10 +47,21 @@ export class Workspace {
   }
 
   /** Row numbers where the threads can read them. */
-  list(rows: Int32Array): number {
+  list(rows: readonly number[]): number {
     const at = this.activations.allocate(rows.length * 4);
     new Int32Array(this.arenas.home.buffer, at, rows.length).set(rows);
     return at;
+  }
+
+  /** The row numbers 0 to n − 1. */
+  firstRows(n: number): number {
+    if (n > this.#rows.count) {
+      const { home } = this.arenas;
+      if (this.#rows.count > 0) home.free(this.#rows.at, this.#rows.count * 4);
+      this.#rows = { at: this.arenas.allocateAtHome(n * 4), count: n };
+      new Int32Array(home.buffer, this.#rows.at, n).set(Array.from({ length: n }, (_, i) => i));
+    }
+    return this.#rows.at;
   }
 
   /** Runs jobs that take about as long as so many simple operations on numbers. */

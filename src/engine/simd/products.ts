@@ -40,14 +40,15 @@ export class Products {
   run(x: SimdTensor, matrix: SimdMatrix, products: readonly Product[], out: SimdTensor): void {
     const { layout } = matrix;
     const { groups, groupRows, groupBytes, scaleBytes, cols, rows } = layout;
+    const tilesOf = (count: number): number => Math.ceil(count / TILE);
+    const allTiles = products.reduce((sum, { count }) => sum + tilesOf(count), 0);
     const cuts = products.map(({ placed, count }) => {
       const multiplication = this.#multiplicationFor(layout, count);
       const input = this.#inputOf(x, layout, multiplication);
-      const tile = Math.min(TILE, count);
+      const tile = Math.ceil(count / tilesOf(count)); // all alike: to unpack weights for a few that are left over takes as long as for many
       // enough jobs for the threads to share evenly, but none so small that fetching its input would show
-      const tiles = Math.ceil(count / tile);
       const most = Math.max(1, Math.floor((groups * groupBytes * tile) / JOB_BYTES));
-      const parts = Math.min(most, groups, Math.ceil((this.#ws.pool.threads * 8) / tiles));
+      const parts = Math.min(most, groups, Math.ceil((this.#ws.pool.threads * 16) / allTiles));
       const step = Math.ceil(groups / Math.max(1, parts));
       // all areas ahead of all jobs: one that grew after a job was made could lie across that job's
       placed.arena.scratch(matmulScratch(tile, input.rowBytes, input.rowScaleBytes, step * groupRows));

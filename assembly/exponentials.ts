@@ -5,13 +5,24 @@
 
 /** The largest of n floats, NaN if any is, to `out`. */
 export function highest(x: usize, n: i32, out: usize): void {
-  let max = f32x4.splat(-Infinity);
+  // pmax is one instruction, but passes over NaN in its second operand
+  let max = f32x4.splat(-Infinity), max2 = max, unordered = i32x4.splat(0);
   const end = x + (n << 2);
-  for (; x + 16 <= end; x += 16) max = f32x4.max(max, v128.load(x));
-  for (; x < end; x += 4) max = f32x4.max(max, v128.load32_splat(x));
-  max = f32x4.max(max, i64x2.shuffle(max, max, 1, 0));
-  max = f32x4.max(max, i32x4.shuffle(max, max, 1, 0, 3, 2));
-  store<f32>(out, f32x4.extract_lane(max, 0));
+  for (; x + 32 <= end; x += 32) {
+    const v = v128.load(x), v2 = v128.load(x, 16);
+    max = f32x4.pmax(max, v);
+    max2 = f32x4.pmax(max2, v2);
+    unordered = v128.or(unordered, v128.or(f32x4.ne(v, v), f32x4.ne(v2, v2)));
+  }
+  for (; x < end; x += 4) {
+    const v = v128.load32_splat(x);
+    max = f32x4.pmax(max, v);
+    unordered = v128.or(unordered, f32x4.ne(v, v));
+  }
+  max = f32x4.pmax(max, max2);
+  max = f32x4.pmax(max, i64x2.shuffle(max, max, 1, 0));
+  max = f32x4.pmax(max, i32x4.shuffle(max, max, 1, 0, 3, 2));
+  store<f32>(out, v128.any_true(unordered) ? NaN : f32x4.extract_lane(max, 0));
 }
 
 /** weights[i] = exp((x[i] − max) / temperature) in float64, 0 below e^−707; to `sum`, the even ones' sum plus the odd ones'. */

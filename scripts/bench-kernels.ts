@@ -65,6 +65,7 @@ function repack(rowBytes: number, args: (from: number[], groups: number, to: num
 const TOKENS = 32;
 const KEYS = 8192;
 const HIDDEN = 2880;
+const VOCABULARY = 201088;
 const BLOCKS = HIDDEN / 32;
 
 const KERNELS: Readonly<Record<string, Prepared>> = {
@@ -95,6 +96,8 @@ const KERNELS: Readonly<Record<string, Prepared>> = {
   rms_norm: activations(TOKENS * HIDDEN, (at, x) => [x, at(HIDDEN), x, TOKENS, HIDDEN, 1e-5]),
   rotate: activations(64 * 64, (at, x) => [x, at(32), at(32), at(64 * 64), 64, 32]),
   swiglu: activations(2 * HIDDEN, (at, x) => [x, at(HIDDEN), HIDDEN, 1.702, 7, at(8)]),
+  highest: activations(VOCABULARY, (at, x) => [x, VOCABULARY, at(1)]),
+  exponentials: activations(VOCABULARY, (at, x) => [x, VOCABULARY, 25, 1, at(VOCABULARY * 2), at(2)]),
   weighted_sum: activations(4 * HIDDEN, (at, x) => [x, at(4), at(HIDDEN), 4, HIDDEN]),
   add: activations(HIDDEN, (at, x) => [x, at(HIDDEN), at(HIDDEN), HIDDEN]),
   quantize: activations(HIDDEN, (at, x) => [x, BLOCKS, 32639, 2, -12, 0.5, at(HIDDEN), at(BLOCKS * 2)]),

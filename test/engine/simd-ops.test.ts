@@ -8,6 +8,10 @@ import { CheckpointError, ConfigError } from "../../src/errors.ts";
 import { encodeFloat16 } from "../../src/numerics/float.ts";
 import { difference, memorySource } from "../support/engines.ts";
 
+// Others: FUZZ_RUNS=20 FUZZ_SEED=1 npx vitest run test/engine/simd-ops.test.ts --testTimeout 3600000
+const RUNS = Number(process.env["FUZZ_RUNS"] ?? 1);
+const SEED = Number(process.env["FUZZ_SEED"] ?? 20);
+
 /** A few float32 numbers, any or of moderate size, from which tensors are filled: shrinks better, and is faster, than a number each. */
 const palette = fc.oneof(
   fc.array(fc.float({ noNaN: true, min: -100, max: 100 }), { minLength: 3, maxLength: 40 }),
@@ -98,7 +102,7 @@ describe.each([
         fc.asyncProperty(palette, fc.nat(2 ** 20), (values, seed) =>
           same((ops) => compute(ops, values, seed)),
         ),
-        { numRuns: runs },
+        { numRuns: runs * RUNS, seed: SEED },
       );
 
     test.each(["f32", "f16", "bf16", "q8_0", "mxfp4"] as const)("linear, %s weights", async (encoding) => {

@@ -225,7 +225,7 @@ export class ReferenceEngine implements Ops {
 
   exponentials(logits: Tensor, temperature: number): Exponentials {
     const values = valuesOf(logits);
-    const max = values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+    const max = values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY) + 0; // never −0
     const weights = new Float64Array(values.length);
     return { max, weights, total: exponentials(values, max, temperature, weights) };
   }

@@ -370,7 +370,7 @@ export class SimdEngine implements Ops {
     const chunks = Math.ceil(length / CHUNK);
     const { at, sums } = this.#roomFor(length, chunks);
     this.#ws.run([callJob(0, "highest", from, length, sums)], length);
-    const max = this.#ws.floats(sums, 1)[0]!;
+    const max = this.#ws.floats(sums, 1)[0]! + 0; // never −0, which the kernel may give for 0
     const jobs = Array.from({ length: chunks }, (_, i) => {
       const first = i * CHUNK;
       const count = Math.min(CHUNK, length - first);

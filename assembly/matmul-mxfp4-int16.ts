@@ -4,7 +4,7 @@
  */
 import { highE8M0, lowE8M0 } from "./scales";
 import { NIBBLES, ONES, SHIFTED_FP4 } from "./tables";
-import { high, low } from "./vectors";
+import { dot, high, low, more } from "./vectors";
 
 /**
  * One token: y[row] = Σ over blocks of float(S) · (scale · d), S = Σ w · q, for rows [0, 8 · groups).
@@ -117,10 +117,6 @@ export function matmul_mxfp4_int16(
   }
 }
 
-function dot(x: v128, w: v128): v128 {
-  return i16x8.relaxed_dot_i8x16_i7x16_s(x, w);
-}
-
 /**
  * Two tokens; q [2, blocks, 64 bytes] and d [2, blocks], y [2, stride] floats. Sums of rows 0 to 3 are a (lower bytes) and b
  * (upper ones), a2 and b2 for the second token; those of rows 4 to 7 e, f, e2, f2. Many tokens are a matter for
@@ -186,10 +182,4 @@ export function matmul_mxfp4_int16_2(
     v128.store(y + (stride << 2), other47, 16);
     y += 32;
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function more(sum: v128, x: v128, w: v128): v128 {
-  return i16x8.add(sum, dot(x, w));
 }

@@ -14,7 +14,7 @@
 import { highE8M0, lowE8M0 } from "./scales";
 import { NIBBLES, ONES, SHIFTED_FP4 } from "./tables";
 import { storeTotals } from "./tile16";
-import { high, low } from "./vectors";
+import { dot, high, low, more } from "./vectors";
 
 /**
  * One token: y[row] = Σ over blocks of float(S) · (scale · d), S = Σ w · q, for rows [0, 8 · groups).
@@ -189,14 +189,4 @@ export function matmul_mxfp4_int8_tile(
     }
     storeTotals(totals, tokens, y + (half << 4), stride);
   }
-}
-
-function dot(x: v128, w: v128): v128 {
-  return i16x8.relaxed_dot_i8x16_i7x16_s(x, w);
-}
-
-// @ts-ignore: decorator
-@inline
-function more(sum: v128, x: v128, w: v128): v128 {
-  return i16x8.add(sum, dot(x, w));
 }

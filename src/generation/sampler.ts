@@ -181,7 +181,9 @@ export function logProbabilities(
   return { logprob: logits[chosen]! - max - logSum, top };
 }
 
+/** @throws UsageError if a logit is NaN */
 export function softmaxOf({ max, total }: Exponentials): Softmax {
+  if (Number.isNaN(max)) throw new UsageError("a logit is not a number");
   return { max, logSum: log(total) };
 }
 

@@ -1,6 +1,13 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { threefry2x32, uniform } from "../../src/generation/random.ts";
-import { argmax, logProbabilities, type SamplingOptions, sample } from "../../src/generation/sampler.ts";
+import {
+  argmax,
+  logProbabilities,
+  type SamplingOptions,
+  sample,
+  softmaxOf,
+} from "../../src/generation/sampler.ts";
 
 // Known answers of Random123 (kat_vectors: threefry2x32, 20 rounds)
 test.each([
@@ -119,4 +126,55 @@ test("log-probabilities are those of the softmax, in descending order", () => {
   expect(logprob).toBeCloseTo(Math.log(0.15), 6);
   expect(top.map(({ id }) => id)).toEqual([0, 2]);
   expect(Math.exp(top[0]!.logprob)).toBeCloseTo(0.5, 6);
+});
+
+test("a logit that is no number is an error wherever the softmax comes from", () => {
+  const nan = Float32Array.of(0, Number.NaN);
+  expect(() => logProbabilities(nan, 0, 0)).toThrow("not a number");
+  expect(() => softmaxOf({ max: Number.NaN, weights: new Float64Array(2), total: 0 })).toThrow(
+    "not a number",
+  );
+});
+
+/** As the options' documentation has it: all tokens sorted, and cut three times. */
+function bySorting(logits: readonly number[], position: number, options: Required<SamplingOptions>): number {
+  const { temperature, topK, topP, minP, seed } = options;
+  const max = Math.max(...logits);
+  const sum = (tokens: readonly { weight: number }[]) => tokens.reduce((a, { weight }) => a + weight, 0);
+  let tokens = logits
+    .map((logit, id) => ({ id, weight: Math.exp((logit - max) / temperature) }))
+    .sort((a, b) => b.weight - a.weight || a.id - b.id);
+  if (topK > 0) tokens = tokens.slice(0, topK);
+  if (topP < 1) {
+    const enough = topP * sum(tokens);
+    const last = tokens.findIndex((_, i) => sum(tokens.slice(0, i + 1)) >= enough);
+    tokens = tokens.slice(0, last < 0 ? tokens.length : last + 1);
+  }
+  tokens = tokens.filter(({ weight }) => weight >= minP);
+  const target = uniform(seed, position) * sum(tokens);
+  return tokens.find((_, i) => sum(tokens.slice(0, i + 1)) > target)!.id;
+}
+
+test("what is kept and drawn is what sorting all tokens gives, ties and far tails included", () => {
+  const logit = fc.oneof(fc.double({ min: -60, max: 5, noNaN: true }), fc.integer({ min: -3, max: 3 }));
+  const options = fc.record({
+    temperature: fc.double({ min: 0.05, max: 4, noNaN: true }),
+    topK: fc.nat(70),
+    topP: fc.double({ min: 0.001, max: 1, noNaN: true }),
+    minP: fc.oneof(fc.constant(0), fc.double({ min: 0, max: 1, noNaN: true })),
+    seed: fc.nat(),
+  });
+  fc.assert(
+    fc.property(
+      fc.array(logit, { minLength: 1, maxLength: 60 }),
+      options,
+      fc.nat(1000),
+      (logits, o, position) => {
+        // with top-k off, the whole vocabulary is drawn from in the order of ids
+        fc.pre(o.topK > 0 || o.topP < 1 || o.minP > 0);
+        expect(sample(logits, position, o)).toBe(bySorting(logits, position, o));
+      },
+    ),
+    { seed: 13, numRuns: 500 },
+  );
 });

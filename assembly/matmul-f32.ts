@@ -5,6 +5,7 @@
  * lower halves, shifted up, are rows 0 to 3 as float32, and its upper halves, masked, rows 4 to 7.
  * Sums run over 32 columns, and then over those sums: at 2880 columns a fourth of the error of one long sum.
  */
+import { bandOf, streamsAt } from "./streams";
 import { UPPER_HALF } from "./tables";
 import { accumulate } from "./vectors";
 
@@ -13,55 +14,61 @@ const BLOCK = 32;
 /** One token: y[row] = Σ w · x for rows [0, 16 · groups), over any number of columns. */
 export function matmul_bf16(weights: usize, x: usize, y: usize, groups: i32, cols: i32): void {
   const mask = v128.load(UPPER_HALF);
-  for (let g = 0; g < groups; g++) {
-    let t0 = f32x4.splat(0), t1 = t0, t2 = t0, t3 = t0;
+  const band = bandOf(groups), row = cols << 5, next = band * row;
+  memory.fill(y, 0, groups << 6);
+  for (let g = 0; g < band; g++) {
+    const streams = streamsAt(g, groups, band);
     for (let first = 0; first < cols; first += BLOCK) {
-      let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
-      const end = x + (min(first + BLOCK, cols) << 2);
-      for (let at = x + (first << 2); at < end; at += 4) {
-        const v = v128.load32_splat(at), a = v128.load(weights), b = v128.load(weights, 16);
-        s0 = f32x4.add(s0, f32x4.mul(i32x4.shl(a, 16), v));
-        s1 = f32x4.add(s1, f32x4.mul(v128.and(a, mask), v));
-        s2 = f32x4.add(s2, f32x4.mul(i32x4.shl(b, 16), v));
-        s3 = f32x4.add(s3, f32x4.mul(v128.and(b, mask), v));
-        weights += 32;
+      const start = x + (first << 2), end = x + (min(first + BLOCK, cols) << 2);
+      let from = weights + (first << 5), to = y;
+      for (let k = 0; k < streams; k++) {
+        let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
+        let w = from;
+        for (let at = start; at < end; at += 4) {
+          const v = v128.load32_splat(at), a = v128.load(w), b = v128.load(w, 16);
+          s0 = f32x4.add(s0, f32x4.mul(i32x4.shl(a, 16), v));
+          s1 = f32x4.add(s1, f32x4.mul(v128.and(a, mask), v));
+          s2 = f32x4.add(s2, f32x4.mul(i32x4.shl(b, 16), v));
+          s3 = f32x4.add(s3, f32x4.mul(v128.and(b, mask), v));
+          w += 32;
+        }
+        accumulate(to, s0, s1);
+        accumulate(to + 32, s2, s3);
+        from += next;
+        to += band << 6;
       }
-      t0 = f32x4.add(t0, s0);
-      t1 = f32x4.add(t1, s1);
-      t2 = f32x4.add(t2, s2);
-      t3 = f32x4.add(t3, s3);
     }
-    v128.store(y, t0);
-    v128.store(y, t1, 16);
-    v128.store(y, t2, 32);
-    v128.store(y, t3, 48);
+    weights += row;
     y += 64;
   }
 }
 
 export function matmul_f32(weights: usize, x: usize, y: usize, groups: i32, cols: i32): void {
-  for (let g = 0; g < groups; g++) {
-    let t0 = f32x4.splat(0), t1 = t0, t2 = t0, t3 = t0;
+  const band = bandOf(groups), row = cols << 6, next = band * row;
+  memory.fill(y, 0, groups << 6);
+  for (let g = 0; g < band; g++) {
+    const streams = streamsAt(g, groups, band);
     for (let first = 0; first < cols; first += BLOCK) {
-      let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
-      const end = x + (min(first + BLOCK, cols) << 2);
-      for (let at = x + (first << 2); at < end; at += 4) {
-        const v = v128.load32_splat(at);
-        s0 = f32x4.add(s0, f32x4.mul(v128.load(weights), v));
-        s1 = f32x4.add(s1, f32x4.mul(v128.load(weights, 16), v));
-        s2 = f32x4.add(s2, f32x4.mul(v128.load(weights, 32), v));
-        s3 = f32x4.add(s3, f32x4.mul(v128.load(weights, 48), v));
-        weights += 64;
+      const start = x + (first << 2), end = x + (min(first + BLOCK, cols) << 2);
+      let from = weights + (first << 6), to = y;
+      for (let k = 0; k < streams; k++) {
+        let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
+        let w = from;
+        for (let at = start; at < end; at += 4) {
+          const v = v128.load32_splat(at);
+          s0 = f32x4.add(s0, f32x4.mul(v128.load(w), v));
+          s1 = f32x4.add(s1, f32x4.mul(v128.load(w, 16), v));
+          s2 = f32x4.add(s2, f32x4.mul(v128.load(w, 32), v));
+          s3 = f32x4.add(s3, f32x4.mul(v128.load(w, 48), v));
+          w += 64;
+        }
+        accumulate(to, s0, s1);
+        accumulate(to + 32, s2, s3);
+        from += next;
+        to += band << 6;
       }
-      t0 = f32x4.add(t0, s0);
-      t1 = f32x4.add(t1, s1);
-      t2 = f32x4.add(t2, s2);
-      t3 = f32x4.add(t3, s3);
     }
-    v128.store(y, t0);
-    v128.store(y, t1, 16);
-    v128.store(y, t2, 32);
-    v128.store(y, t3, 48);
+    weights += row;
     y += 64;
   }
 }
@@ -69,75 +76,89 @@ export function matmul_f32(weights: usize, x: usize, y: usize, groups: i32, cols
 /** Four tokens, x [4, cols] and y [4, stride]: each weight is unpacked once for them. */
 export function matmul_bf16_4(weights: usize, x: usize, y: usize, groups: i32, cols: i32, stride: i32): void {
   const mask = v128.load(UPPER_HALF);
-  const row = cols << 2;
-  const next = stride << 2;
-  for (let half = 0; half < groups << 1; half++) {
-    let from = weights + (half >> 1) * (cols << 5) + ((half & 1) << 4);
-    const to = y + (half << 5);
-    for (let t = 0; t < 4; t++) {
-      v128.store(to + t * next, f32x4.splat(0));
-      v128.store(to + t * next, f32x4.splat(0), 16);
-    }
+  const inputs = cols << 2, outputs = stride << 2;
+  const band = bandOf(groups), row = cols << 5, next = band * row;
+  for (let t = 0; t < 4; t++) memory.fill(y + t * outputs, 0, groups << 6);
+  for (let g = 0; g < band; g++) {
+    const streams = streamsAt(g, groups, band);
     for (let first = 0; first < cols; first += BLOCK) {
-      let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
-      const end = x + (min(first + BLOCK, cols) << 2);
-      for (let at = x + (first << 2); at < end; at += 4) {
-        const w = v128.load(from), w0 = i32x4.shl(w, 16), w1 = v128.and(w, mask);
-        let v = v128.load32_splat(at);
-        a0 = f32x4.add(a0, f32x4.mul(w0, v));
-        a1 = f32x4.add(a1, f32x4.mul(w1, v));
-        v = v128.load32_splat(at + row);
-        b0 = f32x4.add(b0, f32x4.mul(w0, v));
-        b1 = f32x4.add(b1, f32x4.mul(w1, v));
-        v = v128.load32_splat(at + 2 * row);
-        c0 = f32x4.add(c0, f32x4.mul(w0, v));
-        c1 = f32x4.add(c1, f32x4.mul(w1, v));
-        v = v128.load32_splat(at + 3 * row);
-        d0 = f32x4.add(d0, f32x4.mul(w0, v));
-        d1 = f32x4.add(d1, f32x4.mul(w1, v));
-        from += 32;
+      const start = x + (first << 2), end = x + (min(first + BLOCK, cols) << 2);
+      let from = weights + (first << 5), to = y;
+      for (let k = 0; k < streams; k++) {
+        for (let half = 0; half < 2; half++) {
+          let w = from + (half << 4);
+          const y4 = to + (half << 5);
+          let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
+          for (let at = start; at < end; at += 4) {
+            const b = v128.load(w), w0 = i32x4.shl(b, 16), w1 = v128.and(b, mask);
+            let v = v128.load32_splat(at);
+            a0 = f32x4.add(a0, f32x4.mul(w0, v));
+            a1 = f32x4.add(a1, f32x4.mul(w1, v));
+            v = v128.load32_splat(at + inputs);
+            b0 = f32x4.add(b0, f32x4.mul(w0, v));
+            b1 = f32x4.add(b1, f32x4.mul(w1, v));
+            v = v128.load32_splat(at + 2 * inputs);
+            c0 = f32x4.add(c0, f32x4.mul(w0, v));
+            c1 = f32x4.add(c1, f32x4.mul(w1, v));
+            v = v128.load32_splat(at + 3 * inputs);
+            d0 = f32x4.add(d0, f32x4.mul(w0, v));
+            d1 = f32x4.add(d1, f32x4.mul(w1, v));
+            w += 32;
+          }
+          accumulate(y4, a0, a1);
+          accumulate(y4 + outputs, b0, b1);
+          accumulate(y4 + 2 * outputs, c0, c1);
+          accumulate(y4 + 3 * outputs, d0, d1);
+        }
+        from += next;
+        to += band << 6;
       }
-      accumulate(to, a0, a1);
-      accumulate(to + next, b0, b1);
-      accumulate(to + 2 * next, c0, c1);
-      accumulate(to + 3 * next, d0, d1);
     }
+    weights += row;
+    y += 64;
   }
 }
 
 export function matmul_f32_4(weights: usize, x: usize, y: usize, groups: i32, cols: i32, stride: i32): void {
-  const row = cols << 2;
-  const next = stride << 2;
-  for (let half = 0; half < groups << 1; half++) {
-    let from = weights + (half >> 1) * (cols << 6) + ((half & 1) << 5);
-    const to = y + (half << 5);
-    for (let t = 0; t < 4; t++) {
-      v128.store(to + t * next, f32x4.splat(0));
-      v128.store(to + t * next, f32x4.splat(0), 16);
-    }
+  const inputs = cols << 2, outputs = stride << 2;
+  const band = bandOf(groups), row = cols << 6, next = band * row;
+  for (let t = 0; t < 4; t++) memory.fill(y + t * outputs, 0, groups << 6);
+  for (let g = 0; g < band; g++) {
+    const streams = streamsAt(g, groups, band);
     for (let first = 0; first < cols; first += BLOCK) {
-      let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
-      const end = x + (min(first + BLOCK, cols) << 2);
-      for (let at = x + (first << 2); at < end; at += 4) {
-        const w0 = v128.load(from), w1 = v128.load(from, 16);
-        let v = v128.load32_splat(at);
-        a0 = f32x4.add(a0, f32x4.mul(w0, v));
-        a1 = f32x4.add(a1, f32x4.mul(w1, v));
-        v = v128.load32_splat(at + row);
-        b0 = f32x4.add(b0, f32x4.mul(w0, v));
-        b1 = f32x4.add(b1, f32x4.mul(w1, v));
-        v = v128.load32_splat(at + 2 * row);
-        c0 = f32x4.add(c0, f32x4.mul(w0, v));
-        c1 = f32x4.add(c1, f32x4.mul(w1, v));
-        v = v128.load32_splat(at + 3 * row);
-        d0 = f32x4.add(d0, f32x4.mul(w0, v));
-        d1 = f32x4.add(d1, f32x4.mul(w1, v));
-        from += 64;
+      const start = x + (first << 2), end = x + (min(first + BLOCK, cols) << 2);
+      let from = weights + (first << 6), to = y;
+      for (let k = 0; k < streams; k++) {
+        for (let half = 0; half < 2; half++) {
+          let w = from + (half << 5);
+          const y4 = to + (half << 5);
+          let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
+          for (let at = start; at < end; at += 4) {
+            const w0 = v128.load(w), w1 = v128.load(w, 16);
+            let v = v128.load32_splat(at);
+            a0 = f32x4.add(a0, f32x4.mul(w0, v));
+            a1 = f32x4.add(a1, f32x4.mul(w1, v));
+            v = v128.load32_splat(at + inputs);
+            b0 = f32x4.add(b0, f32x4.mul(w0, v));
+            b1 = f32x4.add(b1, f32x4.mul(w1, v));
+            v = v128.load32_splat(at + 2 * inputs);
+            c0 = f32x4.add(c0, f32x4.mul(w0, v));
+            c1 = f32x4.add(c1, f32x4.mul(w1, v));
+            v = v128.load32_splat(at + 3 * inputs);
+            d0 = f32x4.add(d0, f32x4.mul(w0, v));
+            d1 = f32x4.add(d1, f32x4.mul(w1, v));
+            w += 64;
+          }
+          accumulate(y4, a0, a1);
+          accumulate(y4 + outputs, b0, b1);
+          accumulate(y4 + 2 * outputs, c0, c1);
+          accumulate(y4 + 3 * outputs, d0, d1);
+        }
+        from += next;
+        to += band << 6;
       }
-      accumulate(to, a0, a1);
-      accumulate(to + next, b0, b1);
-      accumulate(to + 2 * next, c0, c1);
-      accumulate(to + 3 * next, d0, d1);
     }
+    weights += row;
+    y += 64;
   }
 }

@@ -12,6 +12,7 @@
  * fourth is widened.
  */
 import { highE8M0, lowE8M0 } from "./scales";
+import { bandOf, streamsAt, TURN } from "./streams";
 import { NIBBLES, ONES, SHIFTED_FP4 } from "./tables";
 import { storeTotals } from "./tile16";
 import { dot, high, low, more } from "./vectors";
@@ -25,59 +26,80 @@ export function matmul_mxfp4_int8(
   codes: usize, scales: usize, q: usize, d: usize, y: usize, groups: i32, blocks: i32,
 ): void {
   const table = v128.load(SHIFTED_FP4), mask = v128.load(NIBBLES), ones = v128.load(ONES);
-  for (let g = 0; g < groups; g++) {
-    let rows03 = f32x4.splat(0), rows47 = rows03;
-    let at = q, dAt = d;
-    for (let n = 0; n < blocks; n++) {
-      let c: v128, k: v128, x: v128, a: v128, b: v128, s: v128, r: v128;
-      c = v128.load(codes, 0);
-      k = v128.load(codes, 16);
-      x = v128.load32_splat(at, 0);
-      a = dot(x, i8x16.relaxed_swizzle(table, low(c, mask)));
-      b = dot(x, i8x16.relaxed_swizzle(table, low(k, mask)));
-      x = v128.load32_splat(at, 4);
-      a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, high(c, mask))));
-      b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, high(k, mask))));
-      c = v128.load(codes, 32);
-      k = v128.load(codes, 48);
-      x = v128.load32_splat(at, 8);
-      a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, low(c, mask))));
-      b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, low(k, mask))));
-      x = v128.load32_splat(at, 12);
-      a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, high(c, mask))));
-      b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, high(k, mask))));
-      s = i32x4.dot_i16x8_s(a, ones);
-      r = i32x4.dot_i16x8_s(b, ones);
-      c = v128.load(codes, 64);
-      k = v128.load(codes, 80);
-      x = v128.load32_splat(at, 16);
-      a = dot(x, i8x16.relaxed_swizzle(table, low(c, mask)));
-      b = dot(x, i8x16.relaxed_swizzle(table, low(k, mask)));
-      x = v128.load32_splat(at, 20);
-      a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, high(c, mask))));
-      b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, high(k, mask))));
-      c = v128.load(codes, 96);
-      k = v128.load(codes, 112);
-      x = v128.load32_splat(at, 24);
-      a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, low(c, mask))));
-      b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, low(k, mask))));
-      x = v128.load32_splat(at, 28);
-      a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, high(c, mask))));
-      b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, high(k, mask))));
-      const offset = v128.load32_splat(dAt), factor = v128.load32_splat(dAt, 4);
-      s = i32x4.add(i32x4.add(s, i32x4.dot_i16x8_s(a, ones)), offset);
-      r = i32x4.add(i32x4.add(r, i32x4.dot_i16x8_s(b, ones)), offset);
-      rows03 = f32x4.add(rows03, f32x4.mul(f32x4.convert_i32x4_s(s), f32x4.mul(lowE8M0(scales), factor)));
-      rows47 = f32x4.add(rows47, f32x4.mul(f32x4.convert_i32x4_s(r), f32x4.mul(highE8M0(scales), factor)));
-      codes += 128;
-      scales += 8;
-      at += 32;
-      dAt += 8;
+  const row = blocks * 128, rowScales = blocks * 8, band = bandOf(groups);
+  memory.fill(y, 0, groups << 5);
+  for (let g = 0; g < band; g++) {
+    const streams = streamsAt(g, groups, band);
+    for (let n = 0; n < blocks; n += TURN / 128) {
+      const some = min(TURN / 128, blocks - n);
+      let from = codes + n * 128, scalesFrom = scales + n * 8, to = y;
+      for (let k = 0; k < streams; k++) {
+        addBlocks(from, scalesFrom, q + n * 32, d + n * 8, to, some, table, mask, ones);
+        from += band * row;
+        scalesFrom += band * rowScales;
+        to += band * 32;
+      }
     }
-    v128.store(y, rows03);
-    v128.store(y, rows47, 16);
+    codes += row;
+    scales += rowScales;
     y += 32;
   }
+}
+
+/** Some blocks of 8 rows, whose products are added to y. */
+function addBlocks(
+  codes: usize, scales: usize, at: usize, dAt: usize, to: usize, blocks: i32,
+  table: v128, mask: v128, ones: v128,
+): void {
+  let rows03 = v128.load(to), rows47 = v128.load(to, 16);
+  for (let n = 0; n < blocks; n++) {
+    let c: v128, k: v128, x: v128, a: v128, b: v128, s: v128, r: v128;
+    c = v128.load(codes, 0);
+    k = v128.load(codes, 16);
+    x = v128.load32_splat(at, 0);
+    a = dot(x, i8x16.relaxed_swizzle(table, low(c, mask)));
+    b = dot(x, i8x16.relaxed_swizzle(table, low(k, mask)));
+    x = v128.load32_splat(at, 4);
+    a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, high(c, mask))));
+    b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, high(k, mask))));
+    c = v128.load(codes, 32);
+    k = v128.load(codes, 48);
+    x = v128.load32_splat(at, 8);
+    a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, low(c, mask))));
+    b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, low(k, mask))));
+    x = v128.load32_splat(at, 12);
+    a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, high(c, mask))));
+    b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, high(k, mask))));
+    s = i32x4.dot_i16x8_s(a, ones);
+    r = i32x4.dot_i16x8_s(b, ones);
+    c = v128.load(codes, 64);
+    k = v128.load(codes, 80);
+    x = v128.load32_splat(at, 16);
+    a = dot(x, i8x16.relaxed_swizzle(table, low(c, mask)));
+    b = dot(x, i8x16.relaxed_swizzle(table, low(k, mask)));
+    x = v128.load32_splat(at, 20);
+    a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, high(c, mask))));
+    b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, high(k, mask))));
+    c = v128.load(codes, 96);
+    k = v128.load(codes, 112);
+    x = v128.load32_splat(at, 24);
+    a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, low(c, mask))));
+    b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, low(k, mask))));
+    x = v128.load32_splat(at, 28);
+    a = i16x8.add(a, dot(x, i8x16.relaxed_swizzle(table, high(c, mask))));
+    b = i16x8.add(b, dot(x, i8x16.relaxed_swizzle(table, high(k, mask))));
+    const offset = v128.load32_splat(dAt), factor = v128.load32_splat(dAt, 4);
+    s = i32x4.add(i32x4.add(s, i32x4.dot_i16x8_s(a, ones)), offset);
+    r = i32x4.add(i32x4.add(r, i32x4.dot_i16x8_s(b, ones)), offset);
+    rows03 = f32x4.add(rows03, f32x4.mul(f32x4.convert_i32x4_s(s), f32x4.mul(lowE8M0(scales), factor)));
+    rows47 = f32x4.add(rows47, f32x4.mul(f32x4.convert_i32x4_s(r), f32x4.mul(highE8M0(scales), factor)));
+    codes += 128;
+    scales += 8;
+    at += 32;
+    dAt += 8;
+  }
+  v128.store(to, rows03);
+  v128.store(to, rows47, 16);
 }
 
 /** Two tokens, as matmul_mxfp4_int16_2 has them. */
@@ -85,60 +107,85 @@ export function matmul_mxfp4_int8_2(
   codes: usize, scales: usize, q: usize, d: usize, y: usize, groups: i32, blocks: i32, stride: i32,
 ): void {
   const table = v128.load(SHIFTED_FP4), mask = v128.load(NIBBLES), ones = v128.load(ONES);
-  for (let g = 0; g < groups; g++) {
-    let rows03 = f32x4.splat(0), rows47 = rows03, other03 = rows03, other47 = rows03;
-    let at = q, at2 = q + (blocks << 5), dAt = d, dAt2 = d + (blocks << 3);
-    for (let n = 0; n < blocks; n++) {
-      let s = v128.load32_splat(dAt), r = s, s2 = v128.load32_splat(dAt2), r2 = s2;
-      for (const end = codes + 128; codes < end; codes += 64) {
-        let c: v128, k: v128, w: v128, x: v128, x2: v128;
-        c = v128.load(codes);
-        k = v128.load(codes, 16);
-        x = v128.load32_splat(at), x2 = v128.load32_splat(at2);
-        w = i8x16.relaxed_swizzle(table, low(c, mask));
-        let a = dot(x, w), a2 = dot(x2, w);
-        w = i8x16.relaxed_swizzle(table, low(k, mask));
-        let e = dot(x, w), e2 = dot(x2, w);
-        x = v128.load32_splat(at, 4), x2 = v128.load32_splat(at2, 4);
-        w = i8x16.relaxed_swizzle(table, high(c, mask));
-        a = more(a, x, w), a2 = more(a2, x2, w);
-        w = i8x16.relaxed_swizzle(table, high(k, mask));
-        e = more(e, x, w), e2 = more(e2, x2, w);
-        c = v128.load(codes, 32);
-        k = v128.load(codes, 48);
-        x = v128.load32_splat(at, 8), x2 = v128.load32_splat(at2, 8);
-        w = i8x16.relaxed_swizzle(table, low(c, mask));
-        a = more(a, x, w), a2 = more(a2, x2, w);
-        w = i8x16.relaxed_swizzle(table, low(k, mask));
-        e = more(e, x, w), e2 = more(e2, x2, w);
-        x = v128.load32_splat(at, 12), x2 = v128.load32_splat(at2, 12);
-        w = i8x16.relaxed_swizzle(table, high(c, mask));
-        a = more(a, x, w), a2 = more(a2, x2, w);
-        w = i8x16.relaxed_swizzle(table, high(k, mask));
-        e = more(e, x, w), e2 = more(e2, x2, w);
-        s = i32x4.add(s, i32x4.dot_i16x8_s(a, ones));
-        r = i32x4.add(r, i32x4.dot_i16x8_s(e, ones));
-        s2 = i32x4.add(s2, i32x4.dot_i16x8_s(a2, ones));
-        r2 = i32x4.add(r2, i32x4.dot_i16x8_s(e2, ones));
-        at += 16;
-        at2 += 16;
+  const row = blocks * 128, rowScales = blocks * 8, band = bandOf(groups);
+  memory.fill(y, 0, groups << 5);
+  memory.fill(y + (stride << 2), 0, groups << 5);
+  for (let g = 0; g < band; g++) {
+    const streams = streamsAt(g, groups, band);
+    for (let n = 0; n < blocks; n += TURN / 128) {
+      const some = min(TURN / 128, blocks - n);
+      let from = codes + n * 128, scalesFrom = scales + n * 8, to = y;
+      for (let k = 0; k < streams; k++) {
+        addBlocksOfTwo(
+          from, scalesFrom, q + n * 32, q + (n + blocks) * 32,
+          d + n * 8, d + (n + blocks) * 8, to, to + (stride << 2), some, table, mask, ones,
+        );
+        from += band * row;
+        scalesFrom += band * rowScales;
+        to += band * 32;
       }
-      const factor = v128.load32_splat(dAt, 4), factor2 = v128.load32_splat(dAt2, 4);
-      const e03 = lowE8M0(scales), e47 = highE8M0(scales);
-      rows03 = f32x4.add(rows03, f32x4.mul(f32x4.convert_i32x4_s(s), f32x4.mul(e03, factor)));
-      rows47 = f32x4.add(rows47, f32x4.mul(f32x4.convert_i32x4_s(r), f32x4.mul(e47, factor)));
-      other03 = f32x4.add(other03, f32x4.mul(f32x4.convert_i32x4_s(s2), f32x4.mul(e03, factor2)));
-      other47 = f32x4.add(other47, f32x4.mul(f32x4.convert_i32x4_s(r2), f32x4.mul(e47, factor2)));
-      scales += 8;
-      dAt += 8;
-      dAt2 += 8;
     }
-    v128.store(y, rows03);
-    v128.store(y, rows47, 16);
-    v128.store(y + (stride << 2), other03);
-    v128.store(y + (stride << 2), other47, 16);
+    codes += row;
+    scales += rowScales;
     y += 32;
   }
+}
+
+/** The same for both tokens. */
+function addBlocksOfTwo(
+  codes: usize, scales: usize, at: usize, at2: usize, dAt: usize, dAt2: usize, to: usize, to2: usize, blocks: i32,
+  table: v128, mask: v128, ones: v128,
+): void {
+  let rows03 = v128.load(to), rows47 = v128.load(to, 16), other03 = v128.load(to2), other47 = v128.load(to2, 16);
+  for (let n = 0; n < blocks; n++) {
+    let s = v128.load32_splat(dAt), r = s, s2 = v128.load32_splat(dAt2), r2 = s2;
+    for (const end = codes + 128; codes < end; codes += 64) {
+      let c: v128, k: v128, w: v128, x: v128, x2: v128;
+      c = v128.load(codes);
+      k = v128.load(codes, 16);
+      x = v128.load32_splat(at), x2 = v128.load32_splat(at2);
+      w = i8x16.relaxed_swizzle(table, low(c, mask));
+      let a = dot(x, w), a2 = dot(x2, w);
+      w = i8x16.relaxed_swizzle(table, low(k, mask));
+      let e = dot(x, w), e2 = dot(x2, w);
+      x = v128.load32_splat(at, 4), x2 = v128.load32_splat(at2, 4);
+      w = i8x16.relaxed_swizzle(table, high(c, mask));
+      a = more(a, x, w), a2 = more(a2, x2, w);
+      w = i8x16.relaxed_swizzle(table, high(k, mask));
+      e = more(e, x, w), e2 = more(e2, x2, w);
+      c = v128.load(codes, 32);
+      k = v128.load(codes, 48);
+      x = v128.load32_splat(at, 8), x2 = v128.load32_splat(at2, 8);
+      w = i8x16.relaxed_swizzle(table, low(c, mask));
+      a = more(a, x, w), a2 = more(a2, x2, w);
+      w = i8x16.relaxed_swizzle(table, low(k, mask));
+      e = more(e, x, w), e2 = more(e2, x2, w);
+      x = v128.load32_splat(at, 12), x2 = v128.load32_splat(at2, 12);
+      w = i8x16.relaxed_swizzle(table, high(c, mask));
+      a = more(a, x, w), a2 = more(a2, x2, w);
+      w = i8x16.relaxed_swizzle(table, high(k, mask));
+      e = more(e, x, w), e2 = more(e2, x2, w);
+      s = i32x4.add(s, i32x4.dot_i16x8_s(a, ones));
+      r = i32x4.add(r, i32x4.dot_i16x8_s(e, ones));
+      s2 = i32x4.add(s2, i32x4.dot_i16x8_s(a2, ones));
+      r2 = i32x4.add(r2, i32x4.dot_i16x8_s(e2, ones));
+      at += 16;
+      at2 += 16;
+    }
+    const factor = v128.load32_splat(dAt, 4), factor2 = v128.load32_splat(dAt2, 4);
+    const e03 = lowE8M0(scales), e47 = highE8M0(scales);
+    rows03 = f32x4.add(rows03, f32x4.mul(f32x4.convert_i32x4_s(s), f32x4.mul(e03, factor)));
+    rows47 = f32x4.add(rows47, f32x4.mul(f32x4.convert_i32x4_s(r), f32x4.mul(e47, factor)));
+    other03 = f32x4.add(other03, f32x4.mul(f32x4.convert_i32x4_s(s2), f32x4.mul(e03, factor2)));
+    other47 = f32x4.add(other47, f32x4.mul(f32x4.convert_i32x4_s(r2), f32x4.mul(e47, factor2)));
+    scales += 8;
+    dAt += 8;
+    dAt2 += 8;
+  }
+  v128.store(to, rows03);
+  v128.store(to, rows47, 16);
+  v128.store(to2, other03);
+  v128.store(to2, other47, 16);
 }
 
 /**

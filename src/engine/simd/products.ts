@@ -112,7 +112,7 @@ export class Products {
       case "q8_0": {
         const one = "matmul_q8_0_int16";
         const rest = { one, form: 1, offset: 0, factor: 1 } as const;
-        if (tokens === 1) return { kernel: one, together: 1, ...rest };
+        if (tokens <= 2) return { kernel: one, together: 1, ...rest };
         return { kernel: "matmul_q8_0_int16_tile", together: "tile", ...rest };
       }
       case "mxfp4":

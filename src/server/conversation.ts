@@ -17,6 +17,8 @@ import { ApiError, invalid } from "./errors.ts";
 /** A function of the client's, which calls it itself. */
 export interface FunctionDeclaration {
   readonly name: string;
+  /** Where it isn't `functions`, as of all others. */
+  readonly namespace?: { readonly name: string; readonly description?: string } | undefined;
   readonly description: string;
   readonly parameters?: JsonSchema | undefined;
   /** Whether arguments must be held to the schema; without it they are where that is possible. */
@@ -70,10 +72,10 @@ export function openingOf(options: OpeningOptions): Message[] {
 }
 
 /** A function as agents see tools; the client runs it, so nobody calls it here. */
-export function asTool({ name, description, parameters }: FunctionDeclaration): Tool {
+export function asTool({ name, namespace, description, parameters }: FunctionDeclaration): Tool {
   return {
     namespace: {
-      name: "functions",
+      ...(namespace ?? { name: "functions" }),
       tools: [{ name, description, ...(parameters !== undefined && { parameters }) }],
     },
     placement: "developer",
@@ -103,9 +105,9 @@ export function formatsOf(
 ): StructuredOptions {
   const callable = callableOf(functions, choice);
   const callFormats = new Map<string, Grammar>();
-  for (const { name, parameters, strict, param } of callable) {
+  for (const { name, namespace, parameters, strict, param } of callable) {
     const grammar = argumentsGrammar(parameters, strict, `${param}.parameters`, limits);
-    if (grammar) callFormats.set(recipientOf(name), grammar);
+    if (grammar) callFormats.set(recipientOf(name, namespace?.name), grammar);
   }
   const responseFormat =
     format.type === "text"
@@ -116,7 +118,9 @@ export function formatsOf(
   return {
     ...(responseFormat && { responseFormat }),
     ...(callFormats.size > 0 && { callFormats }),
-    ...(functions.length > 0 && { recipients: callable.map(({ name }) => recipientOf(name)) }),
+    ...(functions.length > 0 && {
+      recipients: callable.map(({ name, namespace }) => recipientOf(name, namespace?.name)),
+    }),
     ...(choice.mode === "required" && { mustCall: true }),
   };
 }
@@ -194,8 +198,8 @@ function grammarOf(schema: JsonSchema, param: string, { schemaCharacters }: Limi
 }
 
 /** How the model addresses a function. */
-export function recipientOf(name: string): string {
-  return `functions.${name}`;
+export function recipientOf(name: string, namespace?: string | null): string {
+  return `${namespace ?? "functions"}.${name}`;
 }
 
 /** The name of the client's function that a message calls; as the model wrote it, if there is no such function. */

@@ -18,8 +18,12 @@ export interface ScriptedServer {
 }
 
 /** A server whose model writes what it is told to. */
-export function scriptedServer(completions: readonly string[], options: ServerOptions = {}): ScriptedServer {
-  const { model, prompts } = scriptedModel(completions);
+export function scriptedServer(
+  completions: readonly string[],
+  options: ServerOptions = {},
+  maxContextLength?: number,
+): ScriptedServer {
+  const { model, prompts } = scriptedModel(completions, maxContextLength);
   const source = {
     requireTokenizer: () => model.requireTokenizer(),
     async *generate(...args: Parameters<Session["generate"]>) {

@@ -1,6 +1,6 @@
 import type { JsonSchema } from "../../harmony/index.ts";
 import type { FunctionDeclaration } from "../conversation.ts";
-import type { ClientTool, RequestTool } from "./request.ts";
+import type { ClientTool, NamespaceTool, RequestTool } from "./request.ts";
 
 /*
  * Tools that the client runs. gpt-oss was trained to call functions, so that it is told of all of them as such; the others' calls
@@ -11,17 +11,41 @@ export function isClientTool(tool: RequestTool): tool is ClientTool {
   return tool.type === "function" || tool.type === "custom" || tool.type === "local_shell";
 }
 
-/** By what name the model knows it. */
-export function nameOf(tool: ClientTool): string {
-  return tool.type === "local_shell" ? LOCAL_SHELL : tool.name;
+/** A tool that the client runs, alone or in a namespace, and where it stands in the request. */
+export interface OfferedTool {
+  readonly tool: ClientTool;
+  readonly namespace?: NamespaceTool;
+  readonly param: string;
+}
+
+export function offeredTools(tools: readonly RequestTool[]): OfferedTool[] {
+  return tools.flatMap((tool, i): OfferedTool[] => {
+    const param = `tools[${i}]`;
+    if (tool.type === "namespace")
+      return tool.tools.map((each, k) => ({
+        tool: each,
+        namespace: tool,
+        param: `${param}.tools[${k}]`,
+      }));
+    return isClientTool(tool) ? [{ tool, param }] : [];
+  });
 }
 
 /** The function of a client's shell. */
 export const LOCAL_SHELL = "local_shell";
 
-/** @param param where the tool stands in the request, for errors */
-export function declaration(tool: ClientTool, param: string): FunctionDeclaration {
-  const common = { name: nameOf(tool), strict: false, param };
+export function declaration({ tool, namespace, param }: OfferedTool): FunctionDeclaration {
+  const common = {
+    name: tool.type === "local_shell" ? LOCAL_SHELL : tool.name,
+    ...(namespace && {
+      namespace: {
+        name: namespace.name,
+        ...(namespace.description != null && { description: namespace.description }),
+      },
+    }),
+    strict: false,
+    param,
+  };
   switch (tool.type) {
     case "local_shell":
       return {

@@ -1,10 +1,12 @@
 import type { Message } from "../../harmony/index.ts";
 import { developerMessage } from "../../harmony/index.ts";
+import { recipientOf } from "../conversation.ts";
 import { ApiError, invalid } from "../errors.ts";
 import type { StoredItem } from "../store/store.ts";
 import { LOCAL_SHELL } from "./client-tools.ts";
 import type {
   CodeInterpreterCallInput,
+  FunctionCallInput,
   FunctionCallOutputInput,
   InputItem,
   McpCallInput,
@@ -87,14 +89,22 @@ async function readItem(
       return { item: shown, messages: own.length > 0 ? own : (kept ?? []) };
     }
     case "function_call":
-      return { item: shown, messages: [callMessage(item.name, item.arguments)] };
+      return { item: shown, messages: [callMessage(recipientOf(item.name, item.namespace), item.arguments)] };
     case "custom_tool_call":
-      return { item: shown, messages: [callMessage(item.name, JSON.stringify({ input: item.input }))] };
+      return {
+        item: shown,
+        messages: [
+          callMessage(recipientOf(item.name, item.namespace), JSON.stringify({ input: item.input })),
+        ],
+      };
     case "local_shell_call":
-      return { item: shown, messages: kept ?? [callMessage(LOCAL_SHELL, shellArguments(item))] };
+      return { item: shown, messages: kept ?? [callMessage(recipientOf(LOCAL_SHELL), shellArguments(item))] };
     case "function_call_output":
     case "custom_tool_call_output":
-      return { item: shown, messages: [outputMessage(item, calls.nameOf(item.call_id, `${param}.call_id`))] };
+      return {
+        item: shown,
+        messages: [outputMessage(item, calls.recipientOf(item.call_id, `${param}.call_id`))],
+      };
     case "web_search_call": // the item itself doesn't say what was found
     case "mcp_list_tools":
       return { item: shown, messages: kept ?? [] };
@@ -134,10 +144,10 @@ function readMessage({ role, content, phase, ...rest }: MessageInput, id: string
   };
 }
 
-function callMessage(name: string, args: string): Message {
+function callMessage(recipient: string, args: string): Message {
   return {
     role: "assistant",
-    recipient: `functions.${name}`,
+    recipient,
     channel: "commentary",
     contentType: "<|constrain|>json",
     content: args,
@@ -156,9 +166,9 @@ function replyMessage(name: string, content: string, channel = "commentary"): Me
   return { role: "tool", name, recipient: "assistant", channel, content };
 }
 
-function outputMessage({ output }: FunctionCallOutputInput, name: string): Message {
+function outputMessage({ output }: FunctionCallOutputInput, recipient: string): Message {
   const text = typeof output === "string" ? output : output.map((part) => part.text).join("");
-  return replyMessage(`functions.${name}`, text);
+  return replyMessage(recipient, text);
 }
 
 function codeMessages({ code, outputs }: CodeInterpreterCallInput): Message[] {
@@ -171,7 +181,7 @@ function codeMessages({ code, outputs }: CodeInterpreterCallInput): Message[] {
 
 function mcpMessages({ name, arguments: args, output, error }: McpCallInput): Message[] {
   const text = output ?? (typeof error === "string" ? error : JSON.stringify(error ?? "no output"));
-  return [callMessage(name, args), replyMessage(`functions.${name}`, text)];
+  return [callMessage(recipientOf(name), args), replyMessage(recipientOf(name), text)];
 }
 
 /** Calls that the client answers; those of its shell by a `function_call_output`, as Codex does. */
@@ -179,7 +189,7 @@ const CALLS: readonly string[] = ["function_call", "custom_tool_call", "local_sh
 
 /** Which calls there have been, and which of them wait for their output. */
 class Calls {
-  readonly #names: Map<string, string> = new Map();
+  readonly #recipients: Map<string, string> = new Map();
   readonly #waiting: Set<string> = new Set();
 
   constructor(items: readonly StoredItem[]) {
@@ -189,16 +199,17 @@ class Calls {
   add({ item }: StoredItem): void {
     const id = item["call_id"] as string;
     if (CALLS.includes(item.type)) {
-      this.#names.set(id, (item["name"] as string | undefined) ?? LOCAL_SHELL);
+      const { name = LOCAL_SHELL, namespace } = item as Partial<FunctionCallInput>;
+      this.#recipients.set(id, recipientOf(name, namespace));
       // what was cut short is no call that anybody could have answered
       if (item["status"] !== "incomplete") this.#waiting.add(id);
     } else if (item.type === "function_call_output" || item.type === "custom_tool_call_output")
       this.#waiting.delete(id);
   }
 
-  nameOf(callId: string, param: string): string {
-    const name = this.#names.get(callId);
-    if (name !== undefined) return name;
+  recipientOf(callId: string, param: string): string {
+    const recipient = this.#recipients.get(callId);
+    if (recipient !== undefined) return recipient;
     throw invalid(param, `No tool call found for function call output with call_id ${callId}.`);
   }
 

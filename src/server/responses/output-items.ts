@@ -152,11 +152,14 @@ export class MessageItem extends OutputItem {
 export class FunctionCallItem extends OutputItem {
   protected readonly name: string;
   protected readonly callId: string;
+  /** What the item says of the namespace that the tool is in, if it is in one. */
+  protected readonly namespace: { readonly namespace?: string };
 
-  constructor(place: ItemPlace, name: string, callId: string) {
+  constructor(place: ItemPlace, name: string, callId: string, namespace?: string) {
     super(place);
     this.name = name;
     this.callId = callId;
+    this.namespace = namespace === undefined ? {} : { namespace };
   }
 
   item(status: ItemStatus | "in_progress"): Item {
@@ -168,6 +171,7 @@ export class FunctionCallItem extends OutputItem {
       status,
       call_id: this.callId,
       name: this.name,
+      ...this.namespace,
       arguments: args,
     };
   }
@@ -188,7 +192,15 @@ export class FunctionCallItem extends OutputItem {
 export class CustomCallItem extends FunctionCallItem {
   override item(status: ItemStatus | "in_progress"): Item {
     const input = status === "in_progress" ? "" : customInput(this.text);
-    return { id: this.id, type: "custom_tool_call", status, call_id: this.callId, name: this.name, input };
+    return {
+      id: this.id,
+      type: "custom_tool_call",
+      status,
+      call_id: this.callId,
+      name: this.name,
+      ...this.namespace,
+      input,
+    };
   }
 
   protected override *added(): Events {} // the input is known once the JSON that it is in is whole

@@ -115,9 +115,9 @@ export class Output {
     const { tool, call } = resolve(tools.all, message);
     const kind = tool && tools.kinds.get(tool);
     if (kind?.type === "function")
-      return new FunctionCallItem(place("function_call"), call.function, newId("call_"));
+      return new FunctionCallItem(place("function_call"), call.function, newId("call_"), kind.namespace);
     if (kind?.type === "custom")
-      return new CustomCallItem(place("custom_tool_call"), call.function, newId("call_"));
+      return new CustomCallItem(place("custom_tool_call"), call.function, newId("call_"), kind.namespace);
     if (kind?.type === "local_shell")
       return new ShellCallItem(place("local_shell_call"), call.function, newId("call_"));
     if (kind?.type === "mcp") return new McpCallItem(place("mcp_call"), call.function, kind.label);

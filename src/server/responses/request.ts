@@ -31,6 +31,7 @@ export interface FunctionCallInput {
   readonly id?: Id;
   readonly call_id: string;
   readonly name: string;
+  readonly namespace?: Text;
   readonly arguments: string;
 }
 
@@ -46,6 +47,7 @@ export interface CustomCallInput {
   readonly id?: Id;
   readonly call_id: string;
   readonly name: string;
+  readonly namespace?: Text;
   readonly input: string;
 }
 
@@ -112,6 +114,14 @@ export interface CustomTool {
 /** A tool that the client runs. */
 export type ClientTool = FunctionTool | CustomTool | { readonly type: "local_shell" };
 
+/** Tools of the client's that belong together. */
+export interface NamespaceTool {
+  readonly type: "namespace";
+  readonly name: string;
+  readonly description?: Text;
+  readonly tools: readonly (FunctionTool | CustomTool)[];
+}
+
 export interface McpTool {
   readonly type: "mcp";
   readonly server_label: string;
@@ -123,6 +133,7 @@ export interface McpTool {
 
 export type RequestTool =
   | ClientTool
+  | NamespaceTool
   | McpTool
   | { readonly type: WebSearchType; readonly filters?: object | null | undefined }
   | { readonly type: "code_interpreter" };

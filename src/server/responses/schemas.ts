@@ -50,6 +50,7 @@ const functionCall = z.looseObject({
   id: id.nullish(),
   call_id: id,
   name: z.string().min(1).max(256),
+  namespace: z.string().min(1).max(256).nullish(),
   arguments: z.string(),
 });
 
@@ -72,6 +73,7 @@ const customCall = z.looseObject({
   id: id.nullish(),
   call_id: id,
   name: z.string().min(1).max(256),
+  namespace: z.string().min(1).max(256).nullish(),
   input: z.string(),
 });
 
@@ -138,22 +140,36 @@ const WEB_SEARCH = [
   "web_search_preview_2025_03_11",
 ] as const;
 
+const functionTool = z.looseObject({
+  type: z.literal("function"),
+  name: z.string().regex(/^[\w-]{1,64}$/, "a function's name is letters, digits, _ and -, at most 64"),
+  description: anyText,
+  parameters: jsonSchema.nullish(),
+  strict: z.boolean().nullish(),
+});
+
+const customTool = z.looseObject({
+  type: z.literal("custom"),
+  name: z.string().regex(/^[\w-]{1,64}$/, "a tool's name is letters, digits, _ and -, at most 64"),
+  description: anyText,
+  format: z.looseObject({ type: z.string(), syntax: anyText, definition: anyText }).nullish(),
+});
+
 /** A tool of a request. Functions, custom tools and the local shell are the client's; others run on the server, if its operator has switched them on. */
 const toolSchema: z.ZodType<RequestTool> = z.discriminatedUnion(
   "type",
   [
+    functionTool,
+    customTool,
     z.looseObject({
-      type: z.literal("function"),
-      name: z.string().regex(/^[\w-]{1,64}$/, "a function's name is letters, digits, _ and -, at most 64"),
+      type: z.literal("namespace"),
+      name: z.string().regex(/^[\w-]{1,64}$/, "a namespace's name is letters, digits, _ and -, at most 64"),
       description: anyText,
-      parameters: jsonSchema.nullish(),
-      strict: z.boolean().nullish(),
-    }),
-    z.looseObject({
-      type: z.literal("custom"),
-      name: z.string().regex(/^[\w-]{1,64}$/, "a tool's name is letters, digits, _ and -, at most 64"),
-      description: anyText,
-      format: z.looseObject({ type: z.string(), syntax: anyText, definition: anyText }).nullish(),
+      tools: z.array(
+        z.discriminatedUnion("type", [functionTool, customTool], {
+          error: "a namespace's tool is of type function or custom",
+        }),
+      ),
     }),
     z.looseObject({ type: z.literal("local_shell") }),
     z.looseObject({ type: z.enum(WEB_SEARCH), filters: z.looseObject({}).nullish() }),
@@ -169,7 +185,9 @@ const toolSchema: z.ZodType<RequestTool> = z.discriminatedUnion(
       require_approval: z.unknown().optional(),
     }),
   ],
-  { error: "a tool is of type function, custom, local_shell, web_search, code_interpreter or mcp" },
+  {
+    error: "a tool is of type function, custom, namespace, local_shell, web_search, code_interpreter or mcp",
+  },
 );
 
 const UNNAMED = [...WEB_SEARCH, "code_interpreter", "local_shell"] as const;

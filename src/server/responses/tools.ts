@@ -2,14 +2,20 @@ import { callFormats } from "../../agent/formats.ts";
 import type { StructuredOptions } from "../../generation/structured.ts";
 import type { BrowserTool, Tool } from "../../tools/index.ts";
 import type { ServerContext } from "../context.ts";
-import { type AnswerFormat, asTool, type FunctionDeclaration, formatsOf } from "../conversation.ts";
+import {
+  type AnswerFormat,
+  asTool,
+  type FunctionDeclaration,
+  formatsOf,
+  recipientOf,
+} from "../conversation.ts";
 import { invalid } from "../errors.ts";
-import { declaration, isClientTool } from "./client-tools.ts";
+import { declaration, isClientTool, offeredTools } from "./client-tools.ts";
 import type { ClientTool, CreateResponse, McpTool, NamedTool, RequestTool, ToolChoice } from "./request.ts";
 
 /** Whose tool it is, which decides what item a call becomes and who answers it. */
 export type ToolKind =
-  | { readonly type: ClientTool["type"] }
+  | { readonly type: ClientTool["type"]; readonly namespace?: string }
   | { readonly type: "web_search"; readonly browser: BrowserTool }
   | { readonly type: "code_interpreter" }
   | { readonly type: "mcp"; readonly label: string };
@@ -58,10 +64,13 @@ export function checkTools(
   { tools, tool_choice: choice }: Asked,
   { builtInTools, limits }: ServerContext,
 ): void {
-  if (tools.length > limits.tools) throw invalid("tools", `'tools': at most ${limits.tools} tools.`);
+  const count = tools.reduce((sum, tool) => sum + (tool.type === "namespace" ? tool.tools.length : 1), 0);
+  if (count > limits.tools) throw invalid("tools", `'tools': at most ${limits.tools} tools.`);
   for (const [index, tool] of tools.entries()) {
     const param = `tools[${index}]`;
     const name = builtInName(tool);
+    if (tool.type === "namespace" && RESERVED.includes(tool.name))
+      throw invalid(`${param}.name`, `'${param}.name': '${tool.name}' is a namespace of the model's own.`);
     if (name === undefined) continue;
     if (!builtInTools.names.includes(name)) {
       const what =
@@ -77,12 +86,15 @@ export function checkTools(
       throw invalid(`${param}.filters`, `'${param}.filters' isn't supported here.`, "unsupported_value");
   }
   for (const named of namedBy(choice)) {
-    if (!tools.some((tool) => isNamed(tool, named)))
+    if (![...tools, ...offeredTools(tools).map(({ tool }) => tool)].some((tool) => isNamed(tool, named)))
       throw invalid("tool_choice", "'tool_choice' names a tool that isn't among 'tools'.");
   }
   if (isRequired(choice) && tools.length === 0)
     throw invalid("tool_choice", "'tool_choice' requires a call, and there are no tools.");
 }
+
+/** What gpt-oss calls its own tools and a client's functions. */
+const RESERVED: readonly string[] = ["functions", "browser", "python"];
 
 /** Servers are the operator's, and so is the decision that their tools may be called. */
 function checkMcp(tool: McpTool, param: string): void {
@@ -113,8 +125,8 @@ export async function openTools(
   context: ServerContext,
 ): Promise<OpenTools> {
   const { tools, tool_choice: choice } = request;
-  const declared = tools.filter(isClientTool);
-  const functions = declared.map((tool) => declaration(tool, `tools[${tools.indexOf(tool)}]`));
+  const offered = offeredTools(tools);
+  const functions = offered.map(declaration);
   const named = namedBy(choice);
   const isAllowed = (tool: RequestTool): boolean =>
     choice !== "none" && (named.length === 0 || named.some((each) => isNamed(tool, each)));
@@ -132,9 +144,12 @@ export async function openTools(
       for (const tool of opened.get(name)!) kinds.set(tool, kindOf(asked, tool));
     }
     const hosted = [...kinds.keys()].filter((tool) => isTold(tool, tools, named, kinds.get(tool)!));
-    const callable = choice === "none" ? [] : functions.filter((_, i) => isAllowed(declared[i]!));
+    const callable = choice === "none" ? [] : functions.filter((_, i) => isAllowed(offered[i]!.tool));
     const told = choice === "none" ? [] : functions.map(asTool);
-    for (const [i, tool] of told.entries()) kinds.set(tool, { type: declared[i]!.type });
+    for (const [i, each] of told.entries()) {
+      const { tool, namespace } = offered[i]!;
+      kinds.set(each, { type: tool.type, ...(namespace && { namespace: namespace.name }) });
+    }
 
     const { responseFormat, callFormats: own = [] } = formatsOf(
       callable,
@@ -142,7 +157,10 @@ export async function openTools(
       format,
       context.limits,
     );
-    const recipients = [...callable.map(({ name }) => `functions.${name}`), ...hosted.flatMap(recipientsOf)];
+    const recipients = [
+      ...callable.map(({ name, namespace }) => recipientOf(name, namespace?.name)),
+      ...hosted.flatMap(recipientsOf),
+    ];
     const formats = new Map([...callFormats(hosted), ...own]);
     const later: StructuredOptions = {
       ...(responseFormat && { responseFormat }),
@@ -165,7 +183,7 @@ export async function openTools(
 }
 
 function builtInName(tool: RequestTool): string | undefined {
-  if (isClientTool(tool)) return undefined;
+  if (isClientTool(tool) || tool.type === "namespace") return undefined;
   if (tool.type === "code_interpreter") return "python";
   return tool.type === "mcp" ? tool.server_label : "browser";
 }

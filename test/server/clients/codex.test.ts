@@ -26,6 +26,21 @@ const request = (input: readonly object[]) => ({
       description: "Edits files.",
       format: { type: "grammar", syntax: "lark", definition: 'start: "*** Begin Patch" LF' },
     },
+    {
+      type: "namespace",
+      name: "agents",
+      description: "Other agents.",
+      tools: [
+        {
+          type: "function",
+          name: "close",
+          description: "Closes one.",
+          strict: false,
+          parameters: { type: "object", properties: { target: { type: "string" } }, required: ["target"] },
+        },
+        { type: "custom", name: "tell", description: "Tells all." },
+      ],
+    },
     { type: "web_search", external_web_access: false },
   ],
   tool_choice: "auto",
@@ -91,6 +106,7 @@ test("a request of Codex's is answered by a stream, without the web search that 
     "function",
     "local_shell",
     "custom",
+    "namespace",
   ]);
   const [prompt] = scripted.prompts;
   for (const part of [
@@ -130,4 +146,55 @@ test("calls of the shell and of custom tools come as such, and go on with their 
   expect(shown).toContain("functions.local_shell to=assistant<|channel|>commentary<|message|>.\n..<|end|>");
   expect(shown).toContain('{"input":"*** Begin Patch\\n*** End Patch\\n"}<|call|>');
   expect(shown).toContain("functions.apply_patch to=assistant<|channel|>commentary<|message|>Done.<|end|>");
+});
+
+test("tools in a namespace are told and called as such, and answered under its name", async () => {
+  const call = (name: string, args: string): string =>
+    `<|channel|>commentary to=agents.${name} <|constrain|>json<|message|>${args}<|call|>`;
+  const scripted = scriptedServer([call("close", '{"target":"a"}'), call("tell", '{"input":"Hi"}'), answer]);
+  const { items, events } = await ask(scripted, conversation);
+  expect(items).toMatchObject([
+    { type: "function_call", name: "close", namespace: "agents", arguments: '{"target":"a"}' },
+  ]);
+  expect(events.find(({ type }) => type === "response.output_item.added")).toMatchObject({
+    item: { name: "close", namespace: "agents" },
+  });
+  const closed = { type: "function_call_output", call_id: items[0]!["call_id"], output: "closed" };
+  const second = await ask(scripted, [...conversation, ...items, closed]);
+  expect(second.items).toMatchObject([
+    { type: "custom_tool_call", name: "tell", namespace: "agents", input: "Hi" },
+  ]);
+  const told = { type: "custom_tool_call_output", call_id: second.items[0]!["call_id"], output: "told" };
+  await ask(scripted, [...conversation, ...items, closed, ...second.items, told]);
+  const shown = scripted.prompts[2]!;
+  expect(shown).toMatch(/\/\/ Other agents\.\s+namespace agents \{\s+\/\/ Closes one\.\s+type close = /);
+  expect(shown).toContain("assistant to=agents.close");
+  expect(shown).toContain("agents.close to=assistant<|channel|>commentary<|message|>closed<|end|>");
+  expect(shown).toContain("agents.tell to=assistant<|channel|>commentary<|message|>told<|end|>");
+});
+
+test.each([
+  [{ name: "functions", tools: [] }, "tools[0].name"],
+  [{ name: "a b", tools: [] }, "tools[0].name"],
+  [{ name: "n", tools: [{ type: "local_shell" }] }, "tools[0].tools[0].type"],
+  [{ name: "n", tools: [{ type: "function", name: "f", strict: true }] }, undefined],
+  [
+    {
+      name: "n",
+      tools: [{ type: "function", name: "f", strict: true, parameters: { type: "object", not: {} } }],
+    },
+    "tools[0].tools[0].parameters",
+  ],
+])("a namespace is checked as functions are: %j", async (namespace, param) => {
+  const { server } = scriptedServer([answer]);
+  const response = await server.fetch(
+    new Request("http://localhost/v1/responses", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ input: "Hi", tools: [{ type: "namespace", ...namespace }] }),
+    }),
+  );
+  const body = (await response.json()) as { error: { param: string } | null };
+  expect(response.status).toBe(param === undefined ? 200 : 400);
+  expect(body.error?.param).toBe(param);
 });

@@ -89,7 +89,7 @@ export function checkTools(
     if (![...tools, ...offeredTools(tools).map(({ tool }) => tool)].some((tool) => isNamed(tool, named)))
       throw invalid("tool_choice", "'tool_choice' names a tool that isn't among 'tools'.");
   }
-  if (isRequired(choice) && tools.length === 0)
+  if (isRequired(choice) && count === 0)
     throw invalid("tool_choice", "'tool_choice' requires a call, and there are no tools.");
 }
 

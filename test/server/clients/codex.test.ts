@@ -185,13 +185,14 @@ test.each([
     },
     "tools[0].tools[0].parameters",
   ],
-])("a namespace is checked as functions are: %j", async (namespace, param) => {
+  [{ name: "n", tools: [] }, "tool_choice", "required"],
+])("a namespace is checked as functions are: %j", async (namespace, param, tool_choice = "auto") => {
   const { server } = scriptedServer([answer]);
   const response = await server.fetch(
     new Request("http://localhost/v1/responses", {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ input: "Hi", tools: [{ type: "namespace", ...namespace }] }),
+      body: JSON.stringify({ input: "Hi", tools: [{ type: "namespace", ...namespace }], tool_choice }),
     }),
   );
   const body = (await response.json()) as { error: { param: string } | null };

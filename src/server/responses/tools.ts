@@ -64,8 +64,10 @@ export function checkTools(
   { tools, tool_choice: choice }: Asked,
   { builtInTools, limits }: ServerContext,
 ): void {
-  const count = tools.reduce((sum, tool) => sum + (tool.type === "namespace" ? tool.tools.length : 1), 0);
-  if (count > limits.tools) throw invalid("tools", `'tools': at most ${limits.tools} tools.`);
+  const all = tools.flatMap((tool): readonly RequestTool[] =>
+    tool.type === "namespace" ? tool.tools : [tool],
+  );
+  if (all.length > limits.tools) throw invalid("tools", `'tools': at most ${limits.tools} tools.`);
   for (const [index, tool] of tools.entries()) {
     const param = `tools[${index}]`;
     const name = builtInName(tool);
@@ -86,10 +88,10 @@ export function checkTools(
       throw invalid(`${param}.filters`, `'${param}.filters' isn't supported here.`, "unsupported_value");
   }
   for (const named of namedBy(choice)) {
-    if (![...tools, ...offeredTools(tools).map(({ tool }) => tool)].some((tool) => isNamed(tool, named)))
+    if (!all.some((tool) => isNamed(tool, named)))
       throw invalid("tool_choice", "'tool_choice' names a tool that isn't among 'tools'.");
   }
-  if (isRequired(choice) && count === 0)
+  if (isRequired(choice) && all.length === 0)
     throw invalid("tool_choice", "'tool_choice' requires a call, and there are no tools.");
 }
 

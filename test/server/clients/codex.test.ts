@@ -186,13 +186,20 @@ test.each([
     "tools[0].tools[0].parameters",
   ],
   [{ name: "n", tools: [] }, "tool_choice", "required"],
+  [{ name: "n", tools: [{ type: "function", name: "f" }] }, undefined, { type: "function", name: "f" }],
+  [{ name: "n", tools: [{ type: "function", name: "f" }] }, "tool_choice", { type: "function", name: "g" }],
 ])("a namespace is checked as functions are: %j", async (namespace, param, tool_choice = "auto") => {
   const { server } = scriptedServer([answer]);
   const response = await server.fetch(
     new Request("http://localhost/v1/responses", {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ input: "Hi", tools: [{ type: "namespace", ...namespace }], tool_choice }),
+      body: JSON.stringify({
+        input: "Hi",
+        tools: [{ type: "namespace", ...namespace }],
+        tool_choice,
+        max_output_tokens: 16,
+      }),
     }),
   );
   const body = (await response.json()) as { error: { param: string } | null };
